@@ -1,0 +1,81 @@
+package push
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+)
+
+// MaxWebPayload is the longest Web Push plaintext, in bytes: a push service
+// must take a body of 4096 (RFC 8030 §7.2), of which the aes128gcm header
+// takes 86, the authentication tag 16 and the padding delimiter 1 (RFC 8188).
+const MaxWebPayload = 4096 - 86 - 16 - 1
+
+// WebPayload is the plaintext that a browser gets:
+//
+//	{"web_push":8030,"id":"<notification id>","notification":{…}}
+//
+// web_push is there only when a browser could act on the message without a
+// service worker: the URL and that of every action are absolute. A service
+// worker reads the same message either way.
+func (n Notification) WebPayload() []byte {
+	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
+	if declarative(n.Content) {
+		payload = append(payload, webPayloadStart...)
+	} else {
+		payload = append(payload, '{')
+	}
+	payload = append(payload, webPayloadID...)
+	payload = append(payload, n.ID.String()...)
+	payload = append(payload, webPayloadMiddle...)
+	payload = append(payload, n.Content...)
+	return append(payload, '}')
+}
+
+// WebPayloadSize is the length of the WebPayload of any notification with
+// this content, known before the notification has an ID.
+func WebPayloadSize(content []byte) int {
+	return len(Notification{Content: content}.WebPayload())
+}
+
+const (
+	webPayloadStart  = `{"web_push":8030,`
+	webPayloadID     = `"id":"`
+	webPayloadMiddle = `","notification":`
+)
+
+// declarative tells whether the content has what a browser needs to show and
+// open it by itself. The common content without a URL is decided without
+// decoding.
+func declarative(content []byte) bool {
+	if !bytes.Contains(content, []byte(`"navigate":"https://`)) {
+		return false
+	}
+	var c Content
+	if json.Unmarshal(content, &c) != nil || !strings.HasPrefix(c.URL, "https://") {
+		return false
+	}
+	for _, action := range c.Actions {
+		if !strings.HasPrefix(action.URL, "https://") {
+			return false
+		}
+	}
+	return true
+}
+
+// Topic is the Topic header (RFC 8030 §5.4) of this notification: a message
+// the push service still holds is replaced by a newer one with the same
+// topic. It is made of the collapse key or, without one, of the ID, so that a
+// repeated send replaces its first copy.
+//
+// It is always 32 characters of base64url, the form that every push service
+// takes (Apple refuses topics that do not decode as base64url).
+func (n Notification) Topic() string {
+	sum := sha256.Sum256(n.ID[:])
+	if n.CollapseKey != "" {
+		sum = sha256.Sum256([]byte(n.CollapseKey))
+	}
+	return base64.RawURLEncoding.EncodeToString(sum[:])[:32]
+}

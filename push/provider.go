@@ -1,0 +1,25 @@
+package push
+
+import (
+	"context"
+	"time"
+)
+
+// Message is one notification on its way to one subscription.
+type Message struct {
+	Notification Notification
+	Subscription Subscription
+	TTL          time.Duration // what remains until the notification expires, at least a second
+}
+
+// Provider speaks to one kind of push service.
+//
+// Send makes one attempt, without retrying, and tells what it came to. It
+// returns when the push service answered, when ctx ends, or at the provider's
+// own time-out, whichever is first. It never fails otherwise: a broken
+// connection is Retry, a subscription that cannot be used is Gone only if the
+// push service said so. What the message holds is only read. Send may be
+// called from many goroutines at once.
+type Provider interface {
+	Send(ctx context.Context, message Message) Result
+}

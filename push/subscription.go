@@ -1,0 +1,92 @@
+package push
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+)
+
+// Subscription is one place a user can be reached: a browser, a phone.
+//
+// Its identity within the app is the Digest of its endpoint. The same
+// subscription registered for another user moves to that user: two people who
+// share a computer never see each other's notifications.
+type Subscription struct {
+	User     User
+	Kind     Kind
+	Digest   Digest
+	Endpoint Endpoint
+
+	P256dh   []byte // Web Push: the browser's public key, 65 bytes, uncompressed P-256 point
+	Auth     []byte // Web Push: the browser's authentication secret, 16 bytes
+	VAPIDKey []byte // Web Push: our public key it was made with, 65 bytes, uncompressed P-256 point
+
+	CreatedAt time.Time // when this user registered it
+	SeenAt    time.Time // when it was registered last: browsers do so on every page open
+	ExpiresAt time.Time // when the browser says it ends; zero if it does not say
+}
+
+// Host is the push host, with its port when it is not the scheme's own. It is
+// what a lane is named after and is safe to log.
+func (s Subscription) Host() string { return s.Endpoint.Host() }
+
+// Digest is a subscription's identity: the SHA-256 of its endpoint or token.
+// Unlike the endpoint it is no secret. The zero Digest names no subscription.
+type Digest [sha256.Size]byte
+
+// DigestOf computes the identity of an endpoint or a device token.
+func DigestOf(endpoint Endpoint) Digest { return sha256.Sum256([]byte(endpoint)) }
+
+// ParseDigest reads 64 hexadecimal digits.
+func ParseDigest(s string) (Digest, error) {
+	var d Digest
+	if len(s) != hex.EncodedLen(len(d)) {
+		return Digest{}, fmt.Errorf("%q is not a subscription id (64 hexadecimal digits)", s)
+	}
+	if _, err := hex.Decode(d[:], []byte(s)); err != nil {
+		return Digest{}, fmt.Errorf("%q is not a subscription id (64 hexadecimal digits)", s)
+	}
+	return d, nil
+}
+
+// String gives 64 lower-case hexadecimal digits.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// Short gives the first 16 hexadecimal digits: enough to tell subscriptions
+// apart in an actor's name or a log line, not enough to name one.
+func (d Digest) Short() string { return hex.EncodeToString(d[:8]) }
+
+// IsZero tells whether d names no subscription.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// MarshalText gives 64 hexadecimal digits, for JSON and logs.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Endpoint is a push endpoint (RFC 8030 §2: a capability URL) or a device
+// token. Whoever knows it can send to it, so it redacts itself: only an
+// explicit string(e) gives it away.
+type Endpoint string
+
+// Host is the host of the endpoint's URL, with its port if it names one. It
+// is empty for a device token or a URL that does not parse.
+func (e Endpoint) Host() string {
+	u, err := url.Parse(string(e))
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// String gives the host and the start of the digest, never the endpoint.
+func (e Endpoint) String() string {
+	return e.Host() + "/…" + DigestOf(e).Short()
+}
+
+// GoString keeps %#v from giving the endpoint away.
+func (e Endpoint) GoString() string { return e.String() }
+
+// LogValue keeps logs from giving the endpoint away.
+func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }

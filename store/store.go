@@ -1,0 +1,245 @@
+// Package store says what Belfry needs of a database. Its children
+// store/sqlite and store/postgres keep the same promises, and one conformance
+// suite, storetest.Exercise, holds them to it.
+//
+// A store is dumb: it keeps rows and makes groups of changes atomic. Retry,
+// validation, authorisation and classification live above it, once. The
+// database is the truth; what actors hold in memory is a window on it.
+//
+//	apps            tenants and their settings
+//	api_keys        who may call the API; hashes only
+//	vapid_keys      an app's Web Push key pairs, one of them current
+//	subscriptions   where users can be reached; unique by (app, digest)
+//	notifications   what was accepted; never updated
+//	pending         a row exactly as long as work remains of a notification
+//	deliveries      what became of it at each subscription; written once
+//
+// Every method may be called from many goroutines. A method returns when its
+// change is durable: it survives kill -9 and power loss. Times are kept to
+// the millisecond. Text is UTF-8 without zero bytes, checked above.
+//
+// Errors: ErrNotFound, ErrExists and ErrInUse are told apart by errors.Is;
+// any other error means that the database could not do it now, and that
+// nothing of the call was kept — unless the connection broke in the middle of
+// a commit, when all or nothing of it was.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+// Errors that callers act upon.
+var (
+	// ErrNotFound: what the call names does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: what the call would create exists already.
+	ErrExists = errors.New("already exists")
+	// ErrInUse: another process is active on this database, and this kind of
+	// database has no standby.
+	ErrInUse = errors.New("in use by another process")
+)
+
+// Store is all of it. The roles below are what parts of Belfry ask for.
+type Store interface {
+	Ownership
+	Apps
+	APIKeys
+	VAPIDKeys
+	Subscriptions
+	Notifications
+	Close() error
+}
+
+// Ownership sees to it that one process at a time dispatches from a store,
+// and that its schema is the one this binary was built for.
+type Ownership interface {
+	// Acquire makes this process the active one. On SQLite it fails at once
+	// with ErrInUse if another process is; on PostgreSQL it waits for the
+	// other to go, as a hot standby, until ctx ends.
+	Acquire(ctx context.Context) error
+
+	// Lost is closed when an acquired ownership is no longer certain: the
+	// connection that holds PostgreSQL's advisory lock broke. The process
+	// must stop dispatching. SQLite's file lock cannot be lost.
+	Lost() <-chan struct{}
+
+	// Migrate brings the schema up to date, forward only, under a lock so
+	// that two processes never migrate at once. It returns how many
+	// migrations it applied, and fails if the schema is newer than this binary.
+	Migrate(ctx context.Context) (applied int, err error)
+
+	// Ping answers whether the database can be reached now.
+	Ping(ctx context.Context) error
+}
+
+// App is a tenant.
+type App struct {
+	Name         string   // 1–32 characters of a-z, 0-9 and '-'; never changes
+	Origins      []string // web origins whose pages may register browsers, as in the Origin header
+	VAPIDSubject string   // how push services reach the operator (RFC 8292 §2.1): a mailto: or https: URL
+	TokenSecret  []byte   // signs user tokens (HS256), 32 bytes
+	CreatedAt    time.Time
+}
+
+// Apps keeps tenants.
+type Apps interface {
+	// CreateApp adds an app; ErrExists if the name is taken.
+	CreateApp(ctx context.Context, app App) error
+	// GetApp finds an app by name; ErrNotFound.
+	GetApp(ctx context.Context, name string) (App, error)
+	// UpdateApp replaces Origins and VAPIDSubject; ErrNotFound.
+	UpdateApp(ctx context.Context, app App) error
+	// ListApps gives all apps by name.
+	ListApps(ctx context.Context) ([]App, error)
+}
+
+// APIKey lets a program call the API. The key itself is never stored: it is
+// 256 random bits, so its plain SHA-256 is enough.
+type APIKey struct {
+	ID        string // names the key in listings: 12 hexadecimal digits
+	App       string
+	Name      string   // what it is for, in the operator's words; may be empty
+	Hash      [32]byte // SHA-256 of the key
+	Scopes    []string // what it may do: send, subscribe, read, admin
+	CreatedAt time.Time
+}
+
+// APIKeys keeps API keys.
+type APIKeys interface {
+	// CreateAPIKey adds a key; ErrExists if its hash or ID is there already.
+	CreateAPIKey(ctx context.Context, key APIKey) error
+	// FindAPIKey finds a key by its hash; ErrNotFound.
+	FindAPIKey(ctx context.Context, hash [32]byte) (APIKey, error)
+	// ListAPIKeys gives the keys of one app, oldest first.
+	ListAPIKeys(ctx context.Context, app string) ([]APIKey, error)
+	// DeleteAPIKey revokes a key of one app; ErrNotFound.
+	DeleteAPIKey(ctx context.Context, app, id string) error
+}
+
+// VAPIDKey is one key pair that identifies an app to Web Push services
+// (RFC 8292). A subscription is bound to the key it was made with.
+type VAPIDKey struct {
+	App       string
+	Public    []byte // 65 bytes, uncompressed P-256 point
+	Private   []byte // 32 bytes, big-endian scalar
+	CreatedAt time.Time
+}
+
+// VAPIDKeys keeps VAPID key pairs. The newest of an app is the current one.
+type VAPIDKeys interface {
+	// CreateVAPIDKey adds a key pair; ErrExists if the app has this one.
+	CreateVAPIDKey(ctx context.Context, key VAPIDKey) error
+	// ListVAPIDKeys gives an app's key pairs, the newest first.
+	ListVAPIDKeys(ctx context.Context, app string) ([]VAPIDKey, error)
+}
+
+// Subscriptions keeps where users can be reached.
+type Subscriptions interface {
+	// PutSubscription registers a subscription, unique by (app, digest).
+	//
+	// New: the row is inserted. Known and of the same user: the keys,
+	// VAPIDKey, SeenAt and ExpiresAt are replaced, CreatedAt stays. Known and
+	// of another user: it moves, as if made anew; the answer names who had it.
+	PutSubscription(ctx context.Context, sub push.Subscription) (Put, error)
+
+	// ReplaceSubscription registers sub and removes the same user's
+	// subscription old, in one transaction: a browser got a new endpoint.
+	// ErrNotFound if old does not exist or is another user's; then nothing changes.
+	ReplaceSubscription(ctx context.Context, old push.Digest, sub push.Subscription) (Put, error)
+
+	// ListSubscriptions gives the subscriptions of the users, in the order of
+	// CreatedAt and then Digest, in one query. Users without any are absent.
+	ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error)
+
+	// DeleteSubscription removes a user's subscription; ErrNotFound if that
+	// user has none with this digest.
+	DeleteSubscription(ctx context.Context, user push.User, digest push.Digest) error
+}
+
+// Put tells what PutSubscription did.
+type Put struct {
+	Created   bool      // the digest was new to the app
+	MovedFrom string    // the id of the user who had it; empty if none or the same
+	CreatedAt time.Time // of the row as it is now
+}
+
+// Notifications keeps what was accepted and what became of it.
+type Notifications interface {
+	// Commit makes one group of changes durable, all or nothing.
+	Commit(ctx context.Context, group Group) error
+
+	// LastID gives the newest notification's ID, or the zero ID.
+	LastID(ctx context.Context) (push.ID, error)
+
+	// ListPending gives notifications with work left, by ascending ID: those
+	// of the shards in the range with after < ID <= upTo, at most limit.
+	ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]Pending, error)
+
+	// ListPendingOf gives one user's notifications with work left and
+	// after < ID <= upTo, by ascending ID, at most limit.
+	ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]Pending, error)
+
+	// GetNotification gives one notification of an app and its final
+	// deliveries by DoneAt; ErrNotFound.
+	GetNotification(ctx context.Context, app string, id push.ID) (Record, error)
+
+	// DeleteUser forgets a user: subscriptions, notifications, pending work and
+	// deliveries, in one transaction. It returns how many subscriptions and
+	// notifications there were; forgetting an unknown user is no error.
+	DeleteUser(ctx context.Context, user push.User) (Forgotten, error)
+
+	// Maintain does the housekeeping that is due at now: it removes at most
+	// limit notifications accepted before the given time that have no pending
+	// row, with their deliveries, and makes room for new ones. It returns how many it
+	// removed; call it again while that is limit or more.
+	Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error)
+}
+
+// Group is what one Commit writes. Rows are written in the order of the
+// fields, so a delivery and its notification may stand in one group.
+type Group struct {
+	// Accepted adds each notification and its pending row. An ID that exists
+	// already is an error and nothing is written.
+	Accepted []push.Notification
+
+	// Deliveries adds final deliveries. One whose notification is no longer
+	// pending, or that was written before, is passed over.
+	Deliveries []push.Delivery
+
+	// Gone removes subscriptions that the push service declared over. One that
+	// does not exist, or belongs to another user by now, is passed over.
+	Gone []UserSubscription
+
+	// Finished removes the pending rows of notifications whose last delivery
+	// is final. One that does not exist is passed over.
+	Finished []push.ID
+}
+
+// UserSubscription names a subscription as long as it is this user's.
+type UserSubscription struct {
+	User   push.User
+	Digest push.Digest
+}
+
+// Pending is a notification with work left.
+type Pending struct {
+	Notification push.Notification
+	Done         []push.Digest // the subscriptions whose delivery is final
+}
+
+// Record is a notification and what is known to have become of it.
+type Record struct {
+	Notification push.Notification
+	Pending      bool // work is left
+	Deliveries   []push.Delivery
+}
+
+// Forgotten counts what DeleteUser removed.
+type Forgotten struct {
+	Subscriptions int
+	Notifications int
+}
