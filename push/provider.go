@@ -9,7 +9,7 @@ import (
 type Message struct {
 	Notification Notification
 	Subscription Subscription
-	TTL          time.Duration // what remains until the notification expires, at least a second
+	TTL          time.Duration // what remains until the notification expires, more than nothing; whole seconds of it are rounded up
 }
 
 // Provider speaks to one kind of push service.

@@ -1,11 +1,13 @@
 package push
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -21,7 +23,7 @@ type Subscription struct {
 	Endpoint Endpoint
 
 	P256dh   []byte // Web Push: the browser's public key, 65 bytes, uncompressed P-256 point
-	Auth     []byte // Web Push: the browser's authentication secret, 16 bytes
+	Auth     []byte `json:"-"` // Web Push: the browser's authentication secret, 16 bytes
 	VAPIDKey []byte // Web Push: our public key it was made with, 65 bytes, uncompressed P-256 point
 
 	CreatedAt time.Time // when this user registered it
@@ -32,6 +34,21 @@ type Subscription struct {
 // Host is the push host, with its port when it is not the scheme's own. It is
 // what a lane is named after and is safe to log.
 func (s Subscription) Host() string { return s.Endpoint.Host() }
+
+// String names the subscription without its secrets.
+func (s Subscription) String() string { return s.Kind.String() + " " + s.Endpoint.String() }
+
+// GoString keeps %#v from giving the secrets away.
+func (s Subscription) GoString() string { return s.String() }
+
+// LogValue keeps logs from giving the secrets away.
+func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// SameKeys tells whether messages for s can be read by other too: the
+// browser's keys and ours are the same.
+func (s Subscription) SameKeys(other Subscription) bool {
+	return bytes.Equal(s.P256dh, other.P256dh) && bytes.Equal(s.Auth, other.Auth) && bytes.Equal(s.VAPIDKey, other.VAPIDKey)
+}
 
 // Digest is a subscription's identity: the SHA-256 of its endpoint or token.
 // Unlike the endpoint it is no secret. The zero Digest names no subscription.
@@ -66,18 +83,27 @@ func (d Digest) IsZero() bool { return d == Digest{} }
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // Endpoint is a push endpoint (RFC 8030 §2: a capability URL) or a device
-// token. Whoever knows it can send to it, so it redacts itself: only an
-// explicit string(e) gives it away.
+// token. Whoever knows it can send to it, so it redacts itself when it is
+// printed, logged or encoded as JSON: only an explicit string(e) gives it away.
 type Endpoint string
 
-// Host is the host of the endpoint's URL, with its port if it names one. It
-// is empty for a device token or a URL that does not parse.
+// Host is the host of the endpoint's URL, in lower case and with its port when
+// that is not the scheme's own. It is empty for a device token or a URL that
+// does not parse.
 func (e Endpoint) Host() string {
 	u, err := url.Parse(string(e))
 	if err != nil {
 		return ""
 	}
-	return u.Host
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	default:
+		return host
+	}
 }
 
 // String gives the host and the start of the digest, never the endpoint.
@@ -90,3 +116,7 @@ func (e Endpoint) GoString() string { return e.String() }
 
 // LogValue keeps logs from giving the endpoint away.
 func (e Endpoint) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
+// MarshalText keeps JSON from giving the endpoint away. There is no
+// UnmarshalText: what is read is an endpoint, what is written no longer is.
+func (e Endpoint) MarshalText() ([]byte, error) { return []byte(e.String()), nil }

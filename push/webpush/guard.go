@@ -1,0 +1,221 @@
+package webpush
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"code.dny.dev/ssrf"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+// maxEndpointBytes is the longest endpoint taken. The longest seen, Windows',
+// are a third of it.
+const maxEndpointBytes = 2048
+
+// guard decides where requests may go: to the public internet over https, and
+// to the hosts the operator allowed. It judges twice, by the endpoint's text
+// (check) and by the address the name resolved to when it is dialled (control),
+// because a name can be made to point anywhere.
+type guard struct {
+	allowed   map[string]bool // "host" or "host:port", lower case
+	addresses *ssrf.Guardian
+}
+
+var schemePorts = map[string]string{"http": "80", "https": "443"}
+
+// azureHost answers for Azure's platform from every virtual machine there, at a
+// public address. The other clouds use link-local or shared ones.
+var azureHost = netip.MustParsePrefix("168.63.129.16/32")
+
+func newGuard(allowHosts []string) (*guard, error) {
+	allowed := make(map[string]bool, len(allowHosts))
+	for i, entry := range allowHosts {
+		key, ok := parseAllowed(entry)
+		if !ok {
+			return nil, fmt.Errorf(`webpush: Config.AllowHosts[%d] is %q: write a "host" or "host:port", without scheme, path or pattern`, i, entry)
+		}
+		allowed[key] = true
+	}
+	return &guard{
+		allowed:   allowed,
+		addresses: ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azureHost)),
+	}, nil
+}
+
+// parseAllowed brings an entry into the form that allows looks up.
+func parseAllowed(entry string) (key string, ok bool) {
+	host, port := strings.ToLower(entry), ""
+	if inner, bracketed := strings.CutPrefix(host, "["); bracketed && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+	} else if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+		if !validPort(port) {
+			return "", false
+		}
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.String()
+	} else if !validName(host) {
+		return "", false
+	}
+	if port == "" {
+		return host, true
+	}
+	return net.JoinHostPort(host, port), true
+}
+
+// allows tells whether the operator named this "host:port", or its host.
+func (g *guard) allows(hostPort string) bool {
+	if len(g.allowed) == 0 {
+		return false
+	}
+	host, port, err := net.SplitHostPort(strings.ToLower(hostPort))
+	if err != nil {
+		return false
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.String()
+	}
+	return g.allowed[host] || g.allowed[net.JoinHostPort(host, port)]
+}
+
+// control refuses to dial an address that is not on the public internet. It is
+// a net.Dialer's Control, called with the address that was resolved.
+func (g *guard) control(network, address string, conn syscall.RawConn) error {
+	return g.addresses.Safe(network, address, conn)
+}
+
+// check reads an endpoint and tells whether requests may go there, as far as
+// its text shows. The URL's host is that of its origin. The error is a *push.InvalidError that does not repeat it.
+func (g *guard) check(endpoint push.Endpoint) (*url.URL, error) {
+	target, err := parseEndpoint(string(endpoint))
+	if err != nil {
+		return nil, err
+	}
+	host, port := target.Hostname(), target.Port()
+	if port == "" {
+		port = schemePorts[target.Scheme]
+	} else if !validPort(port) {
+		return nil, badEndpoint("The port of the URL is not a number from 1 to 65535.")
+	}
+	if g.allows(net.JoinHostPort(host, port)) {
+		return target, nil
+	}
+	if target.Scheme != "https" {
+		return nil, badEndpoint("The URL must start with https://, unless the operator allows its host.")
+	}
+	if n, _ := strconv.Atoi(port); n != 443 && n < 1024 {
+		return nil, badEndpoint("The port of the URL must be 443, or 1024 and above, unless the operator allows its host.")
+	}
+	if err := g.checkHost(host); err != nil {
+		return nil, err
+	}
+	return target, nil
+}
+
+// parseEndpoint checks the form of an endpoint, whatever host it names.
+func parseEndpoint(endpoint string) (*url.URL, error) {
+	if endpoint == "" {
+		return nil, badEndpoint("The endpoint is missing: send what PushSubscription.toJSON() gives, unchanged.")
+	}
+	if len(endpoint) > maxEndpointBytes {
+		return nil, badEndpoint(fmt.Sprintf("The URL has %d bytes: at most %d are taken.", len(endpoint), maxEndpointBytes))
+	}
+	if strings.ContainsFunc(endpoint, notInURL) {
+		return nil, badEndpoint("The URL has characters that a URL cannot have: send it percent-encoded, and its host as ASCII.")
+	}
+	target, err := url.Parse(endpoint)
+	switch {
+	case err != nil || target.Opaque != "" || target.Hostname() == "" || strings.HasSuffix(target.Host, ":"):
+		return nil, badEndpoint("The endpoint is not an absolute URL with a host: send what PushSubscription.toJSON() gives, unchanged.")
+	case target.Scheme != "https" && target.Scheme != "http":
+		return nil, badEndpoint("The URL must start with https://.")
+	case target.User != nil:
+		return nil, badEndpoint("The URL must not hold a user name or password: remove what stands before the @.")
+	case strings.Contains(endpoint, "#"):
+		return nil, badEndpoint("The URL must not have a fragment: remove the # and what follows it.")
+	}
+	target.Host = originHost(target)
+	return target, nil
+}
+
+// originHost is the host of an origin (RFC 6454 §6.2): lower case, and without
+// the scheme's own port. A token's audience is compared with it to the letter.
+func originHost(target *url.URL) string {
+	return strings.TrimSuffix(strings.ToLower(target.Host), ":"+schemePorts[target.Scheme])
+}
+
+// checkHost judges a host the operator did not allow. An address must be on the
+// public internet and spelled in the one usual way; a name must look like one
+// that is.
+func (g *guard) checkHost(host string) error {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" || g.addresses.SafeAddr(addr) != nil {
+			return badEndpoint("The host is an address that is not on the public internet; only the operator can allow it.")
+		}
+		return nil
+	}
+	if !validName(host) {
+		return badEndpoint("The host is not a valid name.")
+	}
+	labels := strings.Split(host, ".")
+	last := labels[len(labels)-1]
+	switch {
+	case numeric(last):
+		return badEndpoint("The host is an IPv4 address in an unusual spelling: write it as four decimal numbers.")
+	case len(labels) == 1 || privateSuffixes[last] || strings.HasSuffix("."+host, ".home.arpa"):
+		return badEndpoint("The host is a name of a private network; only the operator can allow it.")
+	}
+	return nil
+}
+
+// privateSuffixes are the top-level names that never lead to the public
+// internet (RFC 6761, RFC 6762, RFC 7686, RFC 8375, ICANN's .internal, and what
+// routers and companies use).
+var privateSuffixes = map[string]bool{
+	"localhost": true, "local": true, "localdomain": true, "internal": true,
+	"intranet": true, "lan": true, "home": true, "corp": true, "private": true,
+	"onion": true,
+}
+
+// notInURL tells what must not be in an endpoint: white space, control
+// characters, what is not ASCII, and the backslash that some readers take for a
+// slash.
+func notInURL(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }
+
+// validName tells whether s has the form of a host name: labels of 1 to 63
+// letters, digits, hyphens and underscores, 253 characters in all, lower case.
+func validName(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// numeric tells whether the last label of a name makes a URL parser read the
+// whole as an IPv4 address (WHATWG URL, "ends in a number"): decimal, octal or
+// hexadecimal.
+func numeric(label string) bool {
+	return strings.Trim(label, "0123456789") == "" || strings.HasPrefix(label, "0x") && strings.Trim(label[2:], "0123456789abcdef") == ""
+}
+
+// validPort tells whether s is a port, spelled without leading zeros.
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == s
+}
+
+func badEndpoint(detail string) error {
+	return &push.InvalidError{Field: "endpoint", Detail: detail}
+}

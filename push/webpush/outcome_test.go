@@ -1,0 +1,232 @@
+package webpush
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"code.dny.dev/ssrf"
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+var (
+	target = &url.URL{Scheme: "https", Host: "push.example.com", Path: "/wpush/v2/gAAAAABl-secret"}
+	noon   = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+)
+
+func TestOutcome_OfEveryStatus(t *testing.T) {
+	byClass := map[int]push.Outcome{1: push.Retry, 2: push.Delivered, 3: push.Rejected, 4: push.Rejected, 5: push.Retry}
+	exceptions := map[int]push.Outcome{
+		302: push.Retry, 307: push.Retry,
+		401: push.Refused, 403: push.Refused,
+		404: push.Gone, 410: push.Gone,
+		406: push.Retry, 408: push.Retry, 429: push.Retry,
+	}
+	for status := 100; status <= 599; status++ {
+		want, ok := exceptions[status]
+		if !ok {
+			want = byClass[status/100]
+		}
+		got := classify(status, http.Header{}, nil, target, noon)
+		require.Equal(t, want, got.Outcome, "status %d", status)
+		require.Equal(t, status, got.Status)
+		require.Equal(t, want == push.Delivered, got.Reason == "", "status %d: %q", status, got.Reason)
+		require.Equal(t, status == 406, got.RetryAfter != 0, "status %d", status)
+	}
+	require.Equal(t, push.Retry, classify(999, nil, nil, target, noon).Outcome)
+}
+
+func TestOutcome_OfWhatPushServicesSay(t *testing.T) {
+	for name, test := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+		want   push.Result
+	}{
+		"Apple: wrong topic": {400, nil, `{"reason":"BadWebPushTopic"}`, push.Result{Outcome: push.Rejected, Reason: "BadWebPushTopic"}},
+		"Apple: bad token":   {403, nil, `{"reason":"BadJwtToken"}`, push.Result{Outcome: push.Refused, Reason: "BadJwtToken"}},
+		"Apple: another key, 400": {
+			400, nil, `{"reason":"VapidPkHashMismatch"}`, push.Result{Outcome: push.Rejected, Reason: "key_mismatch: VapidPkHashMismatch"},
+		},
+		"Apple: another key, 403": {
+			403, nil, `{"reason":"VapidPkHashMismatch"}`, push.Result{Outcome: push.Rejected, Reason: "key_mismatch: VapidPkHashMismatch"},
+		},
+		"Apple: over":     {410, nil, `{"reason":"Unregistered"}`, push.Result{Outcome: push.Gone, Reason: "Unregistered"}},
+		"Apple: throttle": {429, nil, `{"reason":"TooManyRequests"}`, push.Result{Outcome: push.Retry, Reason: "TooManyRequests"}},
+		"Mozilla: unknown": {
+			404, nil, `{"code":404,"errno":102,"error":"Not Found","message":"Request did not validate","more_info":"http://autopush.readthedocs.io/"}`,
+			push.Result{Outcome: push.Gone, Reason: "errno 102 Request did not validate"},
+		},
+		"Mozilla: token": {
+			401, nil, `{"code":401,"errno":109,"error":"Unauthorized","message":"Invalid VAPID audience"}`,
+			push.Result{Outcome: push.Refused, Reason: "errno 109 Invalid VAPID audience"},
+		},
+		"Mozilla: another key": {
+			401, nil, `{"code":401,"errno":109,"error":"Unauthorized","message":"VAPID public key mismatch"}`,
+			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: errno 109 VAPID public key mismatch"},
+		},
+		"Mozilla: busy": {
+			503, http.Header{"Retry-After": {"120"}}, `{"code":503,"errno":201,"error":"Service Unavailable","message":"Use exponential back-off"}`,
+			push.Result{Outcome: push.Retry, Reason: "errno 201 Use exponential back-off", RetryAfter: 2 * time.Minute},
+		},
+		"FCM: another key": {
+			403, nil, "the VAPID credentials in the authorization header do not correspond to the credentials used to create the subscriptions.\n",
+			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the VAPID credentials in the authorization header do not correspond to the credentials used to create the subscriptions."},
+		},
+		"FCM: another key, long ago": {
+			403, nil, "the key in the authorization header does not correspond to the sender ID used to subscribe this user.",
+			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the key in the authorization header does not correspond to the sender ID used to subscribe this user."},
+		},
+		"FCM: UnauthorizedRegistration": {
+			401, nil, "UnauthorizedRegistration", push.Result{Outcome: push.Rejected, Reason: "key_mismatch: UnauthorizedRegistration"},
+		},
+		"FCM: MismatchSenderId": {403, nil, "MismatchSenderId", push.Result{Outcome: push.Rejected, Reason: "key_mismatch: MismatchSenderId"}},
+		"FCM: over":             {410, nil, "push subscription has unsubscribed or expired.\n", push.Result{Outcome: push.Gone, Reason: "push subscription has unsubscribed or expired."}},
+		"FCM: Google's JSON": {
+			401, nil, `{"error":{"code":401,"message":"Request is missing required authentication credential.","status":"UNAUTHENTICATED"}}`,
+			push.Result{Outcome: push.Refused, Reason: "UNAUTHENTICATED Request is missing required authentication credential."},
+		},
+		"Windows: TTL": {
+			400, http.Header{"X-Wns-Status": {"dropped"}, "X-Wns-Error-Description": {"Ttl value conflicts with X-WNS-Cache-Policy"}}, "",
+			push.Result{Outcome: push.Rejected, Reason: "dropped Ttl value conflicts with X-WNS-Cache-Policy"},
+		},
+		"Windows: throttle": {
+			406, http.Header{"X-Wns-Status": {"channelthrottled"}, "Retry-After": {"900 "}}, "",
+			push.Result{Outcome: push.Retry, Reason: "channelthrottled", RetryAfter: 15 * time.Minute},
+		},
+		"Windows: throttle, without a time": {
+			406, http.Header{"X-Wns-Status": {"appthrottled"}}, "",
+			push.Result{Outcome: push.Retry, Reason: "appthrottled", RetryAfter: 15 * time.Minute},
+		},
+		"a proxy's page": {502, nil, "<!DOCTYPE html><html><title>Bad</title>", push.Result{Outcome: push.Retry, Reason: "Bad Gateway"}},
+		"a message":      {507, nil, `{"message":"no room"}`, push.Result{Outcome: push.Retry, Reason: "no room"}},
+		"other JSON":     {400, nil, `{"error":"no"}`, push.Result{Outcome: push.Rejected, Reason: `{"error":"no"}`}},
+		"nothing known":  {499, nil, "", push.Result{Outcome: push.Rejected, Reason: "HTTP status 499"}},
+		"key words where they mean nothing": {
+			500, nil, "VapidPkHashMismatch", push.Result{Outcome: push.Retry, Reason: "VapidPkHashMismatch"},
+		},
+		"over, whatever it says of keys":     {410, nil, "MismatchSenderId", push.Result{Outcome: push.Gone, Reason: "MismatchSenderId"}},
+		"delivered, with a body and headers": {200, http.Header{"Retry-After": {"9"}}, `{"reason":"Fine"}`, push.Result{Outcome: push.Delivered}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.want.Status = test.status
+			require.Equal(t, test.want, classify(test.status, test.header, []byte(test.body), target, noon))
+		})
+	}
+}
+
+func TestReason_IsFitToBeShown(t *testing.T) {
+	long := strings.Repeat("é ", 300)
+	for said, want := range map[string]string{
+		"two\r\nlines\t and\x00 \x1b[31mred":                             "two lines and [31mred",
+		"bad \xff\xfe bytes":                                             "bad bytes",
+		"right\u202eto left\u200b":                                       "right to left",
+		"no /wpush/v2/gAAAAABl-secret here":                              "no … here",
+		"no gAAAAABl-secret.":                                            "no ….",
+		"see https://push.example.com/x now":                             "see … now",
+		`see "https:\/\/push.example.com\/x" now`:                        `see "…" now`,
+		"key BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocIn": "key …",
+		long: strings.TrimSpace(long[:252]) + "…",
+	} {
+		got := presentable(said, target)
+		if said == long {
+			require.LessOrEqual(t, len(got), push.MaxReasonBytes)
+			require.True(t, utf8.ValidString(got))
+			require.True(t, strings.HasSuffix(got, "…"))
+			continue
+		}
+		require.Equal(t, want, got)
+	}
+}
+
+func TestRetryAfter_IsSecondsOrADate(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"":                                0,
+		"0":                               0,
+		"1":                               time.Second,
+		"  900\t":                         15 * time.Minute,
+		"Sun, 22 Nov 2026 12:02:00 GMT":   2 * time.Minute,
+		" Sun, 22 Nov 2026 12:02:00 GMT ": 2 * time.Minute,
+		"Sunday, 22-Nov-26 12:02:00 GMT":  2 * time.Minute,
+		"Sun, 22 Nov 2026 11:59:59 GMT":   0,
+		"Sun, 22 Nov 2099 12:00:00 GMT":   24 * time.Hour,
+		"9223372036854775807":             24 * time.Hour,
+		"99999999999999999999999999":      0,
+		"-1":                              0,
+		"1.5":                             0,
+		"+1":                              0,
+		"soon":                            0,
+		"2026-11-22T12:02:00Z":            0,
+	} {
+		require.Equal(t, want, retryAfter(value, noon), "%q", value)
+	}
+}
+
+func TestOutcome_WithoutAnAnswer(t *testing.T) {
+	const secret = "10.11.12.13"
+	for name, test := range map[string]struct {
+		err  error
+		want push.Outcome
+	}{
+		"no such name":     {&net.DNSError{Name: secret, IsNotFound: true}, push.Retry},
+		"resolver is slow": {&net.DNSError{Name: secret, IsTimeout: true}, push.Retry},
+		"refused":          {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect "+secret, syscall.ECONNREFUSED)}, push.Retry},
+		"reset":            {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, push.Retry},
+		"end of file":      {io.ErrUnexpectedEOF, push.Retry},
+		"dial timeout":     {&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, push.Retry},
+		"time-out":         {fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), push.Retry},
+		"cancelled":        {fmt.Errorf("%s: %w", secret, context.Canceled), push.Retry},
+		"private address":  {&net.OpError{Op: "dial", Err: fmt.Errorf("%w: %s", ssrf.ErrProhibitedIP, secret)}, push.Rejected},
+		"odd network":      {fmt.Errorf("%w: udp", ssrf.ErrProhibitedNetwork), push.Rejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := unanswered(test.err)
+			require.Equal(t, test.want, got.Outcome)
+			require.Zero(t, got.Status)
+			require.NotEmpty(t, got.Reason)
+			require.NotContains(t, got.Reason, secret)
+		})
+	}
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "1", " 900 ", "-1", "Sun, 22 Nov 2026 12:02:00 GMT", "99999999999999999999"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got := retryAfter(value, noon)
+		require.GreaterOrEqual(t, got, time.Duration(0))
+		require.LessOrEqual(t, got, maxRetryAfter)
+	})
+}
+
+func FuzzOutcome(f *testing.F) {
+	f.Add(400, "120", "dropped", `{"reason":"BadWebPushTopic"}`)
+	f.Add(401, "", "", `{"errno":109,"message":"no gAAAAABl-secret"}`)
+	f.Add(503, "Sun, 22 Nov 2026 12:02:00 GMT", "", `{"error":{"message":1}}`)
+	f.Add(200, "", "\xff\x00", "<html>")
+	f.Add(-1, "", "", strings.Repeat("é", 5000))
+	f.Fuzz(func(t *testing.T, status int, wait, windows, body string) {
+		header := http.Header{"Retry-After": {wait}, "X-Wns-Status": {windows}}
+		got := classify(status, header, []byte(body), target, noon)
+		require.Contains(t, []push.Outcome{push.Delivered, push.Retry, push.Gone, push.Rejected, push.Refused}, got.Outcome)
+		require.Equal(t, got.Outcome == push.Gone, status == 404 || status == 410)
+		require.LessOrEqual(t, len(got.Reason), push.MaxReasonBytes)
+		require.True(t, utf8.ValidString(got.Reason))
+		require.Equal(t, -1, strings.IndexFunc(got.Reason, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", got.Reason)
+		require.NotContains(t, got.Reason, "gAAAAABl-secret")
+		require.GreaterOrEqual(t, got.RetryAfter, time.Duration(0))
+	})
+}
