@@ -1,0 +1,67 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+// Event is something that happened in the tree. Config.Observe gets every
+// event; logs and metrics are made of them. The set is closed: the types
+// below.
+type Event interface{ event() }
+
+// The events.
+type (
+	// AttemptMade: a push service was asked once.
+	AttemptMade struct {
+		Notification push.ID
+		User         push.User
+		Subscription push.Digest
+		Lane         string
+		Result       push.Result
+		Took         time.Duration
+	}
+
+	// DeliveryConcluded: a delivery is final.
+	DeliveryConcluded struct {
+		User     push.User
+		Delivery push.Delivery
+	}
+
+	// LanePaused: a push host refused our credentials; its work waits.
+	LanePaused struct {
+		Lane   string
+		Reason string
+		Until  time.Time
+	}
+
+	// LaneResumed: a paused lane carries again.
+	LaneResumed struct{ Lane string }
+
+	// ActorFailed: an actor panicked. Pause is how long until it starts anew.
+	ActorFailed struct {
+		Path     string
+		Reason   string // what it panicked with
+		Stack    string // where
+		Restarts int    // how often this child failed so far
+		Pause    time.Duration
+	}
+
+	// StoreFailed: the store could not do something now; it is tried again.
+	StoreFailed struct {
+		What string
+		Err  error
+	}
+
+	// WorkRejoined: the sweep found work in the store that nobody held.
+	WorkRejoined struct{ Notification push.ID }
+)
+
+func (AttemptMade) event()       {}
+func (DeliveryConcluded) event() {}
+func (LanePaused) event()        {}
+func (LaneResumed) event()       {}
+func (ActorFailed) event()       {}
+func (StoreFailed) event()       {}
+func (WorkRejoined) event()      {}

@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+const (
+	maintainEvery = time.Minute     // how often the store is tidied
+	maintainBatch = 1000            // notifications removed at a time
+	sweepEvery    = 5 * time.Minute // how often pending work that nobody holds is looked for
+)
+
+// janitor does what is due by the clock: it has the store remove finished
+// notifications after their retention, and the shard ranges look for work
+// that nobody holds.
+type janitor struct {
+	system   *System
+	cleaning bool
+	timers   []*time.Timer
+}
+
+func newJanitor(s *System) *janitor { return &janitor{system: s} }
+
+func (j *janitor) Receive(ctx actor.Context) {
+	defer addStack()
+	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		j.timers = []*time.Timer{
+			j.system.after(0, ctx.Self(), &maintain{}),
+			j.system.after(sweepEvery, ctx.Self(), &sweep{}),
+		}
+	case *actor.Stopping, *actor.Restarting:
+		for _, timer := range j.timers {
+			timer.Stop()
+		}
+	case *maintain:
+		j.clean(ctx)
+		j.timers[0] = j.system.after(maintainEvery, ctx.Self(), message)
+	case *maintained:
+		j.onMaintained(ctx, message)
+	case *sweep:
+		for _, pid := range j.system.ranges {
+			ctx.Send(pid, message)
+		}
+		j.timers[1] = j.system.after(sweepEvery, ctx.Self(), message)
+	case *inspect:
+		j.onInspect(ctx, message)
+	}
+}
+
+// clean removes one batch. The next follows at once while there is more, as
+// an own transaction, so that others get their turn at the store.
+func (j *janitor) clean(ctx actor.Context) {
+	if j.cleaning {
+		return
+	}
+	j.cleaning = true
+	config := j.system.config
+	j.system.background(ctx.Self(), func(ctx context.Context) any {
+		now := time.Now()
+		removed, err := config.Store.Maintain(ctx, now, now.Add(-config.Retention), maintainBatch)
+		return &maintained{removed: removed, err: err}
+	})
+}
+
+func (j *janitor) onMaintained(ctx actor.Context, m *maintained) {
+	j.cleaning = false
+	if m.err != nil {
+		j.system.config.Observe(StoreFailed{What: "remove finished notifications", Err: m.err})
+	} else if m.removed >= maintainBatch {
+		j.clean(ctx)
+	}
+}
+
+func (j *janitor) onInspect(ctx actor.Context, ask *inspect) {
+	node := Node{Kind: "janitor", State: "idle"}
+	if j.cleaning {
+		node.State = "cleaning"
+	}
+	ctx.Respond(describe(ask, node, nil))
+}

@@ -1,0 +1,290 @@
+package actors
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const (
+	groupMax    = 512                    // notifications, and records, in one group at most
+	resumeBase  = 100 * time.Millisecond // the first pause after the store failed to take records; doubles
+	resumeLimit = 5 * time.Second        // the longest such pause
+)
+
+// journal makes accepted work and outcomes durable, in groups: it commits
+// what is waiting at that moment and never waits for more, so a group is as
+// large as the load makes it.
+//
+// Notifications get their IDs here, so the ID is the order. With more than one
+// writer, groups may commit out of order, but their notifications are handed
+// out in order, and up to System.released nothing is still on its way to the
+// store. Records go with one group at a time, because a notification's last
+// record must not be committed before the others.
+//
+// An accept that fails is refused at once: nothing was promised. Records are
+// kept and tried again until the store takes them.
+type journal struct {
+	system *System
+
+	accepts []waitingAccept
+	groups  []*commitGroup // under way, in the order of their IDs
+
+	records   []*record
+	recording bool // a group with records is under way
+	apart     bool // a mixed group failed: records and accepts go separately until records pass
+	failures  int  // of groups with records, in a row
+	pausing   bool // until resume arrives
+
+	recorded uint64 // records that came in
+	durable  uint64 // records that are committed
+	flushes  []waitingFlush
+}
+
+type waitingAccept struct {
+	from   *actor.PID
+	drafts []Draft
+}
+
+type waitingFlush struct {
+	from *actor.PID
+	upTo uint64 // records that must be durable first
+}
+
+// commitGroup is one transaction on its way.
+type commitGroup struct {
+	accepts       []waitingAccept
+	notifications []push.Notification // of the accepts, in order
+	records       []*record
+	committed     bool
+	err           error
+}
+
+func newJournal(s *System) *journal { return &journal{system: s} }
+
+func (j *journal) Receive(ctx actor.Context) {
+	defer addStack()
+	switch message := ctx.Message().(type) {
+	case *accept:
+		j.onAccept(ctx, message)
+	case *record:
+		j.onRecord(ctx, message)
+	case *flush:
+		j.onFlush(ctx)
+	case *committed:
+		j.onCommitted(ctx, message.group)
+	case *resume:
+		j.pausing = false
+		j.pump(ctx)
+	case *inspect:
+		j.onInspect(ctx, message)
+	}
+}
+
+func (j *journal) onAccept(ctx actor.Context, a *accept) {
+	j.accepts = append(j.accepts, waitingAccept{from: ctx.Sender(), drafts: a.drafts})
+	j.pump(ctx)
+}
+
+func (j *journal) onRecord(ctx actor.Context, r *record) {
+	j.recorded++
+	j.records = append(j.records, r)
+	j.pump(ctx)
+}
+
+func (j *journal) onFlush(ctx actor.Context) {
+	if j.durable == j.recorded {
+		ctx.Respond(&flushed{})
+		return
+	}
+	j.flushes = append(j.flushes, waitingFlush{from: ctx.Sender(), upTo: j.recorded})
+}
+
+// pump starts commits while there is something to commit and a writer free.
+func (j *journal) pump(ctx actor.Context) {
+	for len(j.groups) < j.system.config.Writers {
+		group := j.gather()
+		if group == nil {
+			return
+		}
+		j.groups = append(j.groups, group)
+		j.system.background(ctx.Self(), group.commit(j.system.config.Store))
+	}
+}
+
+// gather takes what the next group holds, or nothing.
+func (j *journal) gather() *commitGroup {
+	group := &commitGroup{}
+	takeRecords := len(j.records) > 0 && !j.recording && !j.pausing
+	if takeRecords {
+		group.records, j.records = cut(j.records, groupMax)
+		j.recording = true
+	}
+	if !takeRecords || !j.apart {
+		j.takeAccepts(group)
+	}
+	if len(group.records) == 0 && len(group.accepts) == 0 {
+		return nil
+	}
+	return group
+}
+
+// takeAccepts gives IDs to waiting notifications: one accept whatever its
+// size, and more while the group has room.
+func (j *journal) takeAccepts(group *commitGroup) {
+	now := time.Now().Truncate(time.Millisecond).UTC()
+	taken := 0
+	for _, a := range j.accepts {
+		if taken > 0 && len(group.notifications)+len(a.drafts) > groupMax {
+			break
+		}
+		taken++
+		for _, draft := range a.drafts {
+			group.notifications = append(group.notifications, push.Notification{
+				ID:          j.system.ids.next(now),
+				User:        draft.User,
+				Content:     draft.Content,
+				Urgency:     draft.Urgency,
+				CollapseKey: draft.CollapseKey,
+				AcceptedAt:  now,
+				ExpiresAt:   now.Add(draft.TTL),
+			})
+		}
+	}
+	group.accepts, j.accepts = cut(j.accepts, taken)
+}
+
+// cut splits off the first n at most. What is left keeps no hold on them.
+func cut[T any](list []T, n int) (first, rest []T) {
+	if n >= len(list) {
+		return list, nil
+	}
+	return list[:n:n], append([]T(nil), list[n:]...)
+}
+
+func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
+	rows := store.Group{Accepted: g.notifications}
+	for _, r := range g.records {
+		if r.delivery.State != 0 {
+			rows.Deliveries = append(rows.Deliveries, r.delivery)
+		}
+		if r.delivery.State == push.StateGone {
+			rows.Gone = append(rows.Gone, store.UserSubscription{User: r.user, Digest: r.delivery.Subscription})
+		}
+		if r.finished {
+			rows.Finished = append(rows.Finished, r.delivery.Notification)
+		}
+	}
+	return func(ctx context.Context) any {
+		g.err = to.Commit(ctx, rows)
+		return &committed{group: g}
+	}
+}
+
+func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
+	if !slices.Contains(j.groups, group) {
+		return // of the incarnation before this one; the shard ranges find its work in the store
+	}
+	group.committed = true
+	j.closeRecords(ctx, group)
+	for len(j.groups) > 0 && j.groups[0].committed {
+		j.release(ctx, j.groups[0])
+		j.groups = j.groups[1:]
+	}
+	j.pump(ctx)
+}
+
+// closeRecords notes that a group's records are durable, or keeps them for
+// another try.
+func (j *journal) closeRecords(ctx actor.Context, group *commitGroup) {
+	if len(group.records) == 0 {
+		return
+	}
+	j.recording = false
+	if group.err != nil {
+		j.apart = true
+		j.records = append(group.records, j.records...)
+		j.failures++
+		j.pausing = true
+		j.system.after(backoff(resumeBase, resumeLimit, j.failures), ctx.Self(), &resume{})
+		j.system.config.Observe(StoreFailed{What: "record outcomes", Err: group.err})
+		return
+	}
+	j.apart = false
+	j.failures = 0
+	j.durable += uint64(len(group.records))
+	done := newByRange[push.ID](j.system)
+	for _, r := range group.records {
+		if r.finished {
+			done.add(r.user.Shard(), r.delivery.Notification)
+		}
+	}
+	done.each(func(to *actor.PID, ids []push.ID) { ctx.Send(to, &settled{ids: ids}) })
+	for len(j.flushes) > 0 && j.flushes[0].upTo <= j.durable {
+		ctx.Send(j.flushes[0].from, &flushed{})
+		j.flushes = j.flushes[1:]
+	}
+}
+
+// release answers a group's callers and hands its notifications out.
+func (j *journal) release(ctx actor.Context, group *commitGroup) {
+	if len(group.accepts) == 0 {
+		return
+	}
+	last := group.notifications[len(group.notifications)-1].ID
+	j.system.released.Store(&last)
+	if group.err != nil {
+		j.system.config.Observe(StoreFailed{What: "accept notifications", Err: group.err})
+		for _, a := range group.accepts {
+			ctx.Send(a.from, &refused{err: group.err})
+		}
+		return
+	}
+	work := newByRange[push.Notification](j.system)
+	for _, n := range group.notifications {
+		work.add(n.User.Shard(), n)
+	}
+	work.each(func(to *actor.PID, list []push.Notification) { ctx.Send(to, &handOut{notifications: list}) })
+	next := 0
+	for _, a := range group.accepts {
+		ids := make([]push.ID, len(a.drafts))
+		for i := range ids {
+			ids[i] = group.notifications[next].ID
+			next++
+		}
+		ctx.Send(a.from, &accepted{ids: ids})
+	}
+}
+
+func (j *journal) onInspect(ctx actor.Context, ask *inspect) {
+	node := Node{Kind: "journal", State: "running", Queue: len(j.accepts) + len(j.records), InFlight: len(j.groups)}
+	if j.pausing {
+		node.State = "waiting for the store"
+	}
+	ctx.Respond(describe(ask, node, nil))
+}
+
+// byRange sorts things by the actor that owns their shard, in order.
+type byRange[T any] struct {
+	system *System
+	lists  map[int][]T
+}
+
+func newByRange[T any](s *System) byRange[T] {
+	return byRange[T]{system: s, lists: make(map[int][]T, 1)}
+}
+
+func (b byRange[T]) add(shard push.Shard, item T) {
+	i := b.system.rangeIndex(shard)
+	b.lists[i] = append(b.lists[i], item)
+}
+
+func (b byRange[T]) each(do func(to *actor.PID, list []T)) {
+	for i, list := range b.lists {
+		do(b.system.ranges[i], list)
+	}
+}

@@ -1,0 +1,166 @@
+package actors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+)
+
+const laneIdleAfter = 10 * time.Minute // a lane without work leaves memory after this
+
+// laneKey names a lane: sends to one push host with one app's credentials.
+type laneKey struct {
+	app  string
+	kind push.Kind
+	host string
+}
+
+func laneOf(sub push.Subscription) laneKey {
+	return laneKey{app: sub.User.App, kind: sub.Kind, host: sub.Host()}
+}
+
+// String is the lane's name. A host has no slash, so it is a path segment too.
+func (k laneKey) String() string { return fmt.Sprintf("%s:%s:%s", k.app, k.kind, k.host) }
+
+// lanes finds or spawns the lane that a message goes through, and lets idle
+// lanes go.
+type lanes struct {
+	system *System
+	lanes  map[string]*laneGuest // by name
+	halted bool
+	halt   gathering // of halted, from every lane
+	timer  *time.Timer
+}
+
+// laneGuest is a lane as its parent sees it.
+type laneGuest struct {
+	guest
+	key  laneKey
+	held []heldMessage // for the next generation
+}
+
+type heldMessage struct {
+	message any
+	sender  *actor.PID
+}
+
+func newLanes(s *System) *lanes { return &lanes{system: s} }
+
+func (l *lanes) Receive(ctx actor.Context) {
+	defer addStack()
+	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		l.lanes = make(map[string]*laneGuest)
+		l.timer = l.system.after(laneIdleAfter, ctx.Self(), &tick{})
+	case *actor.Stopping, *actor.Restarting:
+		l.timer.Stop()
+	case *carry:
+		l.pass(ctx, message.key, message)
+	case *withdraw:
+		l.pass(ctx, message.key, message)
+	case *drained:
+		l.onDrained(ctx, message)
+	case *actor.Terminated:
+		l.onTerminated(ctx, message)
+	case *tick:
+		l.onTick(ctx)
+	case *halt:
+		l.onHalt(ctx)
+	case *halted:
+		l.halt.arrived(ctx)
+	case *inspect:
+		l.onInspect(ctx, message)
+	}
+}
+
+// pass hands a message on to its lane, with the sender to answer to.
+func (l *lanes) pass(ctx actor.Context, key laneKey, message any) {
+	name := key.String()
+	lane := l.lanes[name]
+	if lane == nil {
+		lane = &laneGuest{key: key}
+		l.lanes[name] = lane
+		l.open(ctx, name, lane)
+	}
+	if !lane.present() {
+		lane.held = append(lane.held, heldMessage{message, ctx.Sender()})
+		return
+	}
+	lane.tell(ctx, message, ctx.Sender())
+}
+
+func (l *lanes) open(ctx actor.Context, name string, lane *laneGuest) {
+	lane.enter(ctx, name, func() actor.Actor { return newLane(l.system, lane.key, l.halted) })
+}
+
+func (l *lanes) onDrained(ctx actor.Context, answer *drained) {
+	if lane := l.lanes[guestName(answer.from)]; lane != nil {
+		lane.letGo(ctx, answer)
+	}
+}
+
+func (l *lanes) onTerminated(ctx actor.Context, t *actor.Terminated) {
+	name := guestName(t.Who)
+	lane := l.lanes[name]
+	if len(lane.held) == 0 {
+		delete(l.lanes, name)
+		return
+	}
+	l.open(ctx, name, lane)
+	for _, h := range lane.held {
+		lane.tell(ctx, h.message, h.sender)
+	}
+	lane.held = nil
+}
+
+func (l *lanes) onTick(ctx actor.Context) {
+	now := time.Now()
+	for _, lane := range l.lanes {
+		lane.offerDrain(ctx, now, laneIdleAfter)
+	}
+	l.timer = l.system.after(laneIdleAfter, ctx.Self(), &tick{})
+}
+
+func (l *lanes) onHalt(ctx actor.Context) {
+	l.halted = true
+	l.halt = gathering{asker: ctx.Sender(), answer: &halted{}}
+	for _, lane := range l.lanes {
+		if lane.present() {
+			l.halt.ask(ctx, lane.pid, &halt{})
+		}
+	}
+	l.halt.finish(ctx)
+}
+
+// HandleFailure lets a failed lane start anew in place. It answers what it
+// held by itself; the message it failed on is answered here, so that no
+// subscription waits for ever.
+func (l *lanes) HandleFailure(system *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
+	lane := l.lanes[guestName(child)]
+	row := lane.failures.add(time.Now())
+	pause := backoff(restartBase, restartCap, row)
+	l.system.config.Observe(failureOf(l.system, child, reason, lane.failures.total, pause))
+	switch _, message, sender := actor.UnwrapEnvelope(message); message := message.(type) {
+	case *carry:
+		system.Root.Send(sender, laneFailed)
+	case *sent:
+		system.Root.Send(message.from, message.answer)
+	}
+	time.AfterFunc(pause, func() { ctx.RestartChildren(child) })
+}
+
+// laneFailed answers what a failed lane had not begun.
+var laneFailed = &carried{
+	verdict: verdictSent,
+	result:  push.Result{Outcome: push.Retry, Reason: "the lane failed and starts anew"},
+}
+
+func (l *lanes) onInspect(ctx actor.Context, ask *inspect) {
+	refs := make(map[string]childRef, len(l.lanes))
+	for name, lane := range l.lanes {
+		refs[name] = lane.ref(name)
+	}
+	ctx.Respond(describe(ask, Node{Kind: "lanes", State: "running"}, refs))
+}

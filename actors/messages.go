@@ -1,0 +1,221 @@
+package actors
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+)
+
+// The protocol: every message of the tree, grouped by who receives it, in the
+// order of the tree. Commands are imperative, facts are in the past tense. A
+// message is not changed after it was sent.
+
+// To any actor.
+type (
+	// inspect asks an actor to describe itself; answered by inspected.
+	inspect struct {
+		child string // also find this child
+		after string // list children whose names come after this one
+		limit int    // at most so many; 0 lists none
+	}
+	inspected struct {
+		node     Node
+		child    *actor.PID // nil if there is no such child
+		restarts int        // of that child
+		children []childRef // by name
+		more     bool       // there are more after these
+		total    int        // children, listed or not
+	}
+	childRef struct {
+		name     string
+		pid      *actor.PID // nil while the child is between two generations
+		state    string     // what the parent knows of a child without a pid
+		restarts int
+	}
+)
+
+// To the journal.
+type (
+	// accept asks to make new notifications durable; answered by accepted or refused.
+	accept struct{ drafts []Draft }
+
+	// record notes a final delivery, and whether it was its notification's last.
+	record struct {
+		user     push.User
+		delivery push.Delivery // of no State when only finished is meant
+		finished bool
+	}
+
+	// flush is answered by flushed once all that was recorded before is durable.
+	flush struct{}
+
+	committed struct{ group *commitGroup } // from its own commit
+	resume    struct{}                     // from its own timer: try again what failed
+)
+
+// From the journal to whoever asked.
+type (
+	accepted struct{ ids []push.ID }
+	refused  struct{ err error }
+	flushed  struct{}
+)
+
+// To lanes and a lane.
+type (
+	// carry asks to send a message as soon as the lane permits; answered by
+	// carried to the sender, always once.
+	carry struct {
+		key     laneKey
+		message push.Message // without TTL: the lane fills in what remains
+	}
+	carried struct {
+		verdict verdict
+		result  push.Result // with verdictSent
+		panic   any         // with verdictPanicked: what the provider panicked with
+	}
+
+	// withdraw takes back what the sender asked to carry, if it has not begun.
+	withdraw struct{ key laneKey }
+
+	// halt stops a lane, or all, from beginning new sends: the system drains.
+	// It is answered by halted once none is under way.
+	halt   struct{}
+	halted struct{}
+
+	// sent gives a permit back, from a lane's own send. The lane passes the
+	// answer on to whoever asked.
+	sent struct {
+		from   *actor.PID
+		user   push.User
+		answer *carried
+		probe  bool
+		life   uint64 // of the incarnation that began it
+	}
+
+	probe struct{} // from a lane's own timer: the pause is over
+	prune struct{} // from a lane's own timer: look for expired work
+)
+
+// To a shard range.
+type (
+	// handOut brings newly committed notifications, by ascending ID.
+	handOut struct{ notifications []push.Notification }
+
+	// settled tells that these notifications are finished, durably.
+	settled struct{ ids []push.ID }
+
+	// changed tells that a user's subscriptions changed in the store.
+	changed struct{ user push.User }
+
+	// forget tells that a user was removed from the store with all its work.
+	forget struct{ user push.User }
+
+	// track asks for the live deliveries of a notification; answered by tracked.
+	track struct {
+		user push.User
+		id   push.ID
+	}
+	tracked struct{ deliveries []Progress }
+
+	// sweep asks to look for work in the store that nobody holds.
+	sweep struct{}
+
+	filled    struct{ read pendingRead }  // from its own read of the store
+	swept     struct{ read pendingRead }  // from its own read of the store
+	loaded    struct{ read cacheRead }    // from its own read of the store
+	recovered struct{ read recoveryRead } // from its own read of the store
+	tick      struct{}                    // from its own timer
+	reload    struct{}                    // from its own timer: the store failed before
+	respawn   struct{ user push.User }    // from its own timer: a crashed user's pause is over
+)
+
+// To a user; those marked (counted) take part in the drain handshake.
+type (
+	// deliver brings a notification (counted).
+	deliver struct {
+		notification push.Notification
+		done         []push.Digest // where its delivery is final already
+	}
+
+	// supply brings the user's subscriptions as they are in the store (counted).
+	supply struct{ subscriptions []push.Subscription }
+
+	// invalidate tells that the cached subscriptions are old; supply follows (counted).
+	invalidate struct{}
+
+	// concluded tells that a subscription is done with a notification.
+	concluded struct {
+		generation int
+		delivery   push.Delivery
+	}
+
+	// progressed tells that an attempt failed and another will follow.
+	progressed struct {
+		digest push.Digest
+		id     push.ID
+		at     attempt
+	}
+
+	revive struct{ digest push.Digest } // from its own timer: a crashed subscription's pause is over
+)
+
+// To a subscription.
+type (
+	// send brings a notification to deliver.
+	send struct {
+		notification push.Notification
+		attempts     int // made before, by an earlier generation
+	}
+
+	// renew brings the subscription with new keys.
+	renew struct{ subscription push.Subscription }
+
+	// abandon tells that the subscription is no longer this user's: what it
+	// was given and did not send yet will not be sent.
+	abandon struct{}
+
+	due struct{} // from its own timer: the wait before the next attempt is over
+)
+
+// To the janitor.
+type (
+	maintain   struct{} // from its own timer
+	maintained struct { // from its own work on the store
+		removed int
+		err     error
+	}
+)
+
+// To children that a parent may let go, and back.
+type (
+	// drain asks whether the child handled all that was sent to it and has
+	// nothing left; it answers drained if so, and nothing otherwise.
+	drain   struct{ sent uint64 }
+	drained struct {
+		from *actor.PID
+		sent uint64
+	}
+
+	// settle is answered by settledDown once every result that was on its way
+	// to this actor or its children has reached the journal.
+	settle      struct{}
+	settledDown struct{}
+)
+
+// verdict is how a lane answers.
+type verdict uint8
+
+const (
+	verdictSent      verdict = iota + 1 // an attempt was made: see the result
+	verdictExpired                      // the notification's time passed while it waited
+	verdictWithdrawn                    // taken back before it began
+	verdictPanicked                     // the provider panicked
+)
+
+// attempt is the last thing known of a delivery that is not final.
+type attempt struct {
+	attempts int
+	result   push.Result
+	next     time.Time // when it is tried again
+}

@@ -1,0 +1,214 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUser_LeavesWhenIdleAndComesBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		first := r.notify("ann")
+		r.settle()
+		require.Equal(t, "idle", r.inspect(r.pathOfUser("ann")).Node.State)
+		time.Sleep(2 * time.Minute)
+		_, err := r.Inspect(t.Context(), r.pathOfUser("ann"), "", 1)
+		require.ErrorIs(t, err, ErrNoActor)
+		second := r.notify("ann")
+		r.settle()
+		require.Equal(t, append(first, second...), r.service.got("laptop"))
+	})
+}
+
+func TestUser_StaysWhileItHasWork(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.service.script("laptop", retryAfter(30*time.Minute))
+		r.notify("ann")
+		time.Sleep(20 * time.Minute)
+		page := r.inspect(r.pathOfUser("ann"))
+		require.Equal(t, "delivering", page.Node.State)
+		require.Equal(t, "waiting to retry", page.Children[0].State)
+		require.Equal(t, "retry", page.Children[0].LastOutcome)
+		require.Equal(t, 10*time.Minute, time.Until(page.Children[0].NextAttempt))
+		time.Sleep(20 * time.Minute)
+		_, err := r.Inspect(t.Context(), r.pathOfUser("ann"), "", 1)
+		require.ErrorIs(t, err, ErrNoActor)
+		require.Len(t, r.service.got("laptop"), 1)
+	})
+}
+
+func TestLane_LeavesWhenIdle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.notify("ann")
+		r.settle()
+		require.Len(t, r.inspect("/lanes").Children, 1)
+		time.Sleep(3 * laneIdleAfter)
+		require.Empty(t, r.inspect("/lanes").Children)
+		r.notify("ann")
+		r.settle()
+		require.Len(t, r.service.got("laptop"), 2)
+	})
+}
+
+// Users that leave as fast as they can, while work keeps coming for them.
+func TestUser_LeavingLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.IdleAfter = time.Millisecond; c.Ranges = 2 })
+		const users, each = 10, 40
+		want := make([][]push.ID, users)
+		var all sync.WaitGroup
+		for u := range users {
+			name := fmt.Sprintf("user-%d", u)
+			r.subscribe(name, name)
+			all.Go(func() {
+				for range each {
+					ids, err := r.Notify([]Draft{{User: userNamed(name), Content: []byte(`{}`), TTL: time.Hour}})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					want[u] = append(want[u], ids...)
+					time.Sleep(time.Duration(rand.N(2500)) * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
+		for u := range users {
+			require.Equal(t, want[u], r.service.got(fmt.Sprintf("user-%d", u)))
+		}
+	})
+}
+
+func TestShards_HoldABoundedWindowAndKeepTheOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const window = 8
+		r := newRig(t, func(c *Config) { c.Window = window; c.Ranges = 1 })
+		r.subscribe("ann", "ann")
+		r.subscribe("bob", "bob")
+		r.service.took = 100 * time.Millisecond
+		want := map[string][]push.ID{}
+		for range 100 {
+			ids := r.notify("ann", "bob")
+			want["ann"], want["bob"] = append(want["ann"], ids[0]), append(want["bob"], ids[1])
+		}
+		r.settle()
+		require.LessOrEqual(t, r.inspect("/registry/0").Node.Queue, window)
+		require.Equal(t, "behind the store", r.inspect("/registry/0").Node.State)
+		time.Sleep(time.Minute)
+		require.Equal(t, want["ann"], r.service.got("ann"))
+		require.Equal(t, want["bob"], r.service.got("bob"))
+		require.Equal(t, "running", r.inspect("/registry/0").Node.State)
+		require.Zero(t, r.inspect("/registry/0").Node.Queue)
+	})
+}
+
+func TestStart_FinishesWhatTheStoreSaysIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		laptop := r.subscribe("ann", "laptop")
+		r.subscribe("ann", "phone")
+		r.stop()
+		now := time.Now().Truncate(time.Millisecond)
+		var left []push.Notification
+		clock := idClock{}
+		for range 30 {
+			left = append(left, push.Notification{
+				ID: clock.next(now), User: userNamed("ann"), Content: []byte(`{"title":"x"}`), AcceptedAt: now, ExpiresAt: now.Add(time.Hour),
+			})
+		}
+		// As a crash leaves it: the first was delivered to the laptop, and that is known.
+		require.NoError(t, r.store.Commit(t.Context(), store.Group{
+			Accepted: left,
+			Deliveries: []push.Delivery{{
+				Notification: left[0].ID, Subscription: laptop.Digest, Kind: push.WebPush, Host: "push.example",
+				State: push.StateDelivered, Attempts: 1, Status: 201, DoneAt: now,
+			}},
+		}))
+		r.start()
+		next := r.notify("ann")[0]
+		r.settle()
+		require.Positive(t, next.Compare(left[len(left)-1].ID), "IDs go on above the newest")
+		require.Len(t, r.service.got("phone"), 31)
+		require.Len(t, r.service.got("laptop"), 30, "what is known to be delivered is not repeated")
+		for i, n := range left {
+			require.Equal(t, n.ID, r.service.got("phone")[i])
+			require.Equal(t, []string{"delivered", "delivered"}, r.states(n.ID))
+			require.False(t, r.fate(n.ID).Pending)
+		}
+	})
+}
+
+func TestStart_ExpiredWorkIsExplainedAndNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.service.script("laptop", retryAfter(time.Minute))
+		id := r.notifyTTL(2*time.Minute, "ann")[0]
+		r.settle()
+		r.stop()
+		time.Sleep(5 * time.Minute)
+		r.start()
+		r.settle()
+		require.Equal(t, []string{"expired"}, r.states(id))
+		require.Empty(t, r.service.got("laptop"))
+	})
+}
+
+func TestSweep_TakesUpWorkThatNobodyHolds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		first := r.notify("ann")
+		r.settle()
+		// Its ID is older than what was handed out, so no read finds it: as when
+		// a message was lost.
+		lost := push.Notification{
+			ID: push.ID{0, 1}, User: userNamed("ann"), Content: []byte(`{"title":"x"}`),
+			AcceptedAt: time.Now(), ExpiresAt: time.Now().Add(24 * time.Hour),
+		}
+		require.NoError(t, r.store.Commit(t.Context(), store.Group{Accepted: []push.Notification{lost}}))
+		time.Sleep(3 * sweepEvery)
+		require.Equal(t, append(first, lost.ID), r.service.got("laptop"))
+		require.Equal(t, []WorkRejoined{{Notification: lost.ID}}, eventsOf[WorkRejoined](r))
+	})
+}
+
+func TestShards_TryAgainWhenTheStoreCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.send(r.rangeOf(userNamed("ann")), &filled{pendingRead{err: errors.New("no store")}})
+		ids := r.notify("ann")
+		time.Sleep(3 * reloadAfter)
+		require.Equal(t, ids, r.service.got("laptop"))
+		require.Len(t, eventsOf[StoreFailed](r), 1)
+	})
+}
+
+func TestJanitor_RemovesFinishedWorkAfterItsRetention(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Retention = 24 * time.Hour })
+		r.subscribe("ann", "laptop")
+		old := r.notify("ann")[0]
+		time.Sleep(20 * time.Hour)
+		young := r.notify("ann")[0]
+		time.Sleep(5 * time.Hour)
+		_, err := r.store.GetNotification(t.Context(), push.DefaultApp, old)
+		require.ErrorIs(t, err, store.ErrNotFound)
+		require.Equal(t, []string{"delivered"}, r.states(young))
+	})
+}

@@ -1,0 +1,515 @@
+package actors
+
+import (
+	"context"
+	"maps"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const (
+	tickEvery   = time.Second      // how often a shard range looks for idle users
+	readMax     = 512              // pending notifications, or users, in one read of the store
+	reloadAfter = time.Second      // the pause after the store failed to answer a read
+	crashesMax  = 10               // crashes of a user in a row before it is left alone for a while
+	crashRest   = 15 * time.Minute // that while
+)
+
+// shards owns the users of a range of shards, alone: it finds or spawns a
+// user's actor, loads its subscriptions in batches, and lets it go when idle.
+//
+// It holds a window of notifications in memory, from the moment it hands them
+// to their user until the journal says that they are finished. When the window
+// is full, newly committed notifications stay in the store; they are read
+// back in order when there is room again. The cursor divides the two: every
+// notification up to it has been handed out.
+type shards struct {
+	system *System
+	own    push.ShardRange
+	users  map[push.User]*resident
+
+	window  map[push.ID]push.User // handed out and not finished
+	cursor  push.ID               // up to here, all was handed out
+	newest  push.ID               // the newest committed one it knows of
+	filling bool                  // a read of the store is under way
+
+	loading bool        // subscriptions are being read
+	load    []push.User // whose subscriptions are wanted
+
+	suspects map[push.ID]bool // pending in the store, and held by nobody, at the last sweep
+	sweeping bool
+
+	settle gathering // of settledDown, from every user
+	timer  *time.Timer
+}
+
+// resident is a user as the owner of its shard sees it.
+type resident struct {
+	guest
+	held    []any // messages for the next generation
+	changes int   // of its subscriptions, in the store
+	crashed bool  // waiting to be spawned anew, with its work read from the store
+	reading bool  // that read is under way: what arrives is held
+	wanted  bool  // it stands in shards.load
+}
+
+// The reads of the store, and what they found.
+type (
+	pendingRead struct {
+		pending []store.Pending
+		upTo    push.ID // it looked up to here
+		full    bool    // there may be more before upTo
+		err     error
+	}
+	cacheRead struct {
+		users   []push.User
+		changes map[push.User]int // of each, when the read began
+		found   map[push.User][]push.Subscription
+		err     error
+	}
+	recoveryRead struct {
+		user    push.User
+		pending []store.Pending
+		err     error
+	}
+)
+
+func newShards(s *System, own push.ShardRange) *shards {
+	return &shards{system: s, own: own}
+}
+
+func (s *shards) Receive(ctx actor.Context) {
+	defer addStack()
+	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		s.onStarted(ctx)
+	case *actor.Stopping, *actor.Restarting:
+		s.timer.Stop()
+	case *handOut:
+		s.onHandOut(ctx, message.notifications)
+	case *settled:
+		s.onSettled(ctx, message.ids)
+	case *filled:
+		s.onFilled(ctx, message.read)
+	case *loaded:
+		s.onLoaded(ctx, message.read)
+	case *changed:
+		s.onChanged(ctx, message.user)
+	case *forget:
+		s.onForget(ctx, message.user)
+	case *track:
+		s.onTrack(ctx, message)
+	case *drained:
+		s.onDrained(ctx, message)
+	case *actor.Terminated:
+		s.onTerminated(ctx, message)
+	case *respawn:
+		s.onRespawn(ctx, message.user)
+	case *recovered:
+		s.onRecovered(ctx, message.read)
+	case *sweep:
+		s.onSweep(ctx)
+	case *swept:
+		s.onSwept(ctx, message.read)
+	case *tick:
+		s.onTick(ctx)
+	case *reload:
+		s.fill(ctx)
+		s.loadCaches(ctx)
+	case *settle:
+		s.onSettle(ctx)
+	case *settledDown:
+		s.settle.arrived(ctx)
+	case *inspect:
+		s.onInspect(ctx, message)
+	}
+}
+
+// onStarted begins with whatever the store says is left to do.
+func (s *shards) onStarted(ctx actor.Context) {
+	s.users = make(map[push.User]*resident)
+	s.window = make(map[push.ID]push.User)
+	s.suspects = make(map[push.ID]bool)
+	s.newest = *s.system.released.Load()
+	s.timer = s.system.after(tickEvery, ctx.Self(), &tick{})
+	s.fill(ctx)
+}
+
+// behind tells whether committed work waits in the store.
+func (s *shards) behind() bool { return s.filling || s.newest.Compare(s.cursor) > 0 }
+
+func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
+	for _, n := range list {
+		if n.ID.Compare(s.newest) <= 0 {
+			continue // a read of the store will find it, or has
+		}
+		if direct := !s.behind() && len(s.window) < s.system.config.Window; direct {
+			s.take(ctx, store.Pending{Notification: n})
+			s.cursor = n.ID
+		}
+		s.newest = n.ID
+	}
+	s.fill(ctx)
+}
+
+// take gives a notification to its user.
+func (s *shards) take(ctx actor.Context, p store.Pending) {
+	user := p.Notification.User
+	s.window[p.Notification.ID] = user
+	r := s.users[user]
+	if r == nil {
+		r = &resident{}
+		s.users[user] = r
+		s.enter(ctx, user, r)
+	}
+	if r.crashed && !r.reading {
+		return // the read that precedes its next generation will find it
+	}
+	s.tell(ctx, r, &deliver{notification: p.Notification, done: p.Done})
+}
+
+// tell sends a counted message to a user, or keeps it for its next generation.
+func (s *shards) tell(ctx actor.Context, r *resident, message any) {
+	if r.present() {
+		r.guest.tell(ctx, message, nil)
+	} else {
+		r.held = append(r.held, message)
+	}
+}
+
+func (s *shards) enter(ctx actor.Context, user push.User, r *resident) {
+	r.enter(ctx, userName(user), func() actor.Actor { return newUser(s.system, user) })
+	s.want(ctx, user, r)
+}
+
+// userName is the name of a user's actor: a path segment.
+func userName(user push.User) string { return user.App + ":" + url.PathEscape(user.ID) }
+
+// userOf is the inverse of userName, for the actor's PID.
+func userOf(pid *actor.PID) push.User {
+	app, escaped, _ := strings.Cut(guestName(pid), ":")
+	id, err := url.PathUnescape(escaped)
+	if err != nil {
+		panic("actor name " + pid.Id + " is not a user's")
+	}
+	return push.User{App: app, ID: id}
+}
+
+// fill reads the next notifications from the store if there is room for them.
+func (s *shards) fill(ctx actor.Context) {
+	room := s.system.config.Window - len(s.window)
+	if s.filling || s.newest.Compare(s.cursor) <= 0 || room < s.system.config.Window/2 {
+		return
+	}
+	s.filling = true
+	own, after, upTo, limit := s.own, s.cursor, s.newest, min(room, readMax)
+	s.system.background(ctx.Self(), func(ctx context.Context) any {
+		pending, err := s.system.config.Store.ListPending(ctx, own, after, upTo, limit)
+		return &filled{pendingRead{pending: pending, upTo: upTo, full: len(pending) == limit, err: err}}
+	})
+}
+
+func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
+	s.filling = false
+	if read.err != nil {
+		s.storeFailed(ctx, "read pending notifications", read.err)
+		return
+	}
+	for _, p := range read.pending {
+		if _, held := s.window[p.Notification.ID]; !held {
+			s.take(ctx, p)
+		}
+		s.cursor = p.Notification.ID
+	}
+	if !read.full {
+		s.cursor = read.upTo
+	}
+	s.fill(ctx)
+}
+
+func (s *shards) storeFailed(ctx actor.Context, what string, err error) {
+	s.system.config.Observe(StoreFailed{What: what, Err: err})
+	s.system.after(reloadAfter, ctx.Self(), &reload{})
+}
+
+func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
+	for _, id := range ids {
+		delete(s.window, id)
+	}
+	s.fill(ctx)
+}
+
+// want asks for a user's subscriptions. Those wanted while a read is under
+// way are read together with the next.
+func (s *shards) want(ctx actor.Context, user push.User, r *resident) {
+	if !r.wanted {
+		r.wanted = true
+		s.load = append(s.load, user)
+	}
+	s.loadCaches(ctx)
+}
+
+func (s *shards) loadCaches(ctx actor.Context) {
+	if s.loading || len(s.load) == 0 {
+		return
+	}
+	s.loading = true
+	read := cacheRead{changes: make(map[push.User]int)}
+	read.users, s.load = cut(s.load, readMax)
+	for _, user := range read.users {
+		if r := s.users[user]; r != nil {
+			r.wanted = false
+			read.changes[user] = r.changes
+		}
+	}
+	s.system.background(ctx.Self(), func(ctx context.Context) any {
+		read.found, read.err = s.system.config.Store.ListSubscriptions(ctx, read.users)
+		return &loaded{read}
+	})
+}
+
+func (s *shards) onLoaded(ctx actor.Context, read cacheRead) {
+	s.loading = false
+	for _, user := range read.users {
+		r := s.users[user]
+		switch {
+		case r == nil || !r.present():
+			// gone meanwhile; its next generation asks again
+		case read.err != nil, r.changes != read.changes[user]:
+			if !r.wanted {
+				r.wanted = true
+				s.load = append(s.load, user)
+			}
+		case !r.wanted:
+			s.tell(ctx, r, &supply{subscriptions: read.found[user]})
+		}
+	}
+	if read.err != nil {
+		s.storeFailed(ctx, "read subscriptions", read.err)
+		return
+	}
+	s.loadCaches(ctx)
+}
+
+func (s *shards) onChanged(ctx actor.Context, user push.User) {
+	r := s.users[user]
+	if r == nil {
+		return
+	}
+	r.changes++
+	if r.present() {
+		s.tell(ctx, r, &invalidate{})
+		s.want(ctx, user, r)
+	}
+}
+
+func (s *shards) onForget(ctx actor.Context, user push.User) {
+	maps.DeleteFunc(s.window, func(_ push.ID, u push.User) bool { return u == user })
+	if r := s.users[user]; r != nil {
+		r.held, r.crashed, r.reading = nil, false, false
+		switch {
+		case r.present():
+			r.stop(ctx)
+		case r.pid == nil:
+			delete(s.users, user)
+		}
+	}
+	s.fill(ctx)
+}
+
+func (s *shards) onTrack(ctx actor.Context, t *track) {
+	r := s.users[t.user]
+	if r == nil || !r.present() {
+		ctx.Respond(&tracked{})
+		return
+	}
+	ctx.RequestWithCustomSender(r.pid, t, ctx.Sender())
+}
+
+func (s *shards) onTick(ctx actor.Context) {
+	now := time.Now()
+	for _, r := range s.users {
+		r.offerDrain(ctx, now, s.system.config.IdleAfter)
+	}
+	s.timer = s.system.after(tickEvery, ctx.Self(), &tick{})
+}
+
+func (s *shards) onDrained(ctx actor.Context, answer *drained) {
+	if r := s.users[userOf(answer.from)]; r != nil {
+		r.letGo(ctx, answer)
+	}
+}
+
+// onTerminated lets a user's record go, or its next generation come.
+func (s *shards) onTerminated(ctx actor.Context, t *actor.Terminated) {
+	user := userOf(t.Who)
+	r := s.users[user]
+	r.left()
+	switch {
+	case r.crashed:
+		// respawn comes when the pause is over
+	case len(r.held) == 0:
+		delete(s.users, user)
+	default:
+		s.reenter(ctx, user, r)
+	}
+}
+
+func (s *shards) reenter(ctx actor.Context, user push.User, r *resident) {
+	r.crashed, r.reading = false, false
+	s.enter(ctx, user, r)
+	held := r.held
+	r.held = nil
+	for _, message := range held {
+		s.tell(ctx, r, message)
+	}
+}
+
+// HandleFailure stops a user that panicked. After a pause its work is read
+// from the store and given to its next generation.
+func (s *shards) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	user := userOf(child)
+	r := s.users[user]
+	row := r.failures.add(time.Now())
+	pause := backoff(restartBase, restartCap, row)
+	if row > crashesMax {
+		pause = crashRest
+	}
+	s.system.config.Observe(failureOf(s.system, child, reason, r.failures.total, pause))
+	if !r.leaving {
+		r.crashed = true
+		r.leaving = true
+		s.system.after(pause, s.system.rangeOf(user), &respawn{user: user})
+	}
+	ctx.StopChildren(child)
+}
+
+// onRespawn reads what a crashed user had not finished, once the journal has
+// committed what it did.
+func (s *shards) onRespawn(ctx actor.Context, user push.User) {
+	r := s.users[user]
+	if r == nil || !r.crashed {
+		return
+	}
+	if r.pid != nil { // it has not terminated yet
+		s.system.after(restartBase, ctx.Self(), &respawn{user: user})
+		return
+	}
+	r.reading = true
+	upTo := s.cursor
+	s.system.background(ctx.Self(), func(ctx context.Context) any {
+		pending, err := s.system.readUnfinished(ctx, user, upTo)
+		return &recovered{recoveryRead{user: user, pending: pending, err: err}}
+	})
+}
+
+func (s *System) readUnfinished(ctx context.Context, user push.User, upTo push.ID) ([]store.Pending, error) {
+	if _, err := s.ask(s.journal, &flush{}, storeTimeout); err != nil {
+		return nil, err
+	}
+	var all []store.Pending
+	for after := (push.ID{}); ; after = all[len(all)-1].Notification.ID {
+		page, err := s.config.Store.ListPendingOf(ctx, user, after, upTo, readMax)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < readMax {
+			return all, nil
+		}
+	}
+}
+
+func (s *shards) onRecovered(ctx actor.Context, read recoveryRead) {
+	r := s.users[read.user]
+	if r == nil || !r.crashed {
+		return
+	}
+	if read.err != nil {
+		r.reading = false
+		s.system.config.Observe(StoreFailed{What: "read a crashed user's work", Err: read.err})
+		s.system.after(reloadAfter, ctx.Self(), &respawn{user: read.user})
+		return
+	}
+	var work []any
+	for _, p := range read.pending {
+		s.window[p.Notification.ID] = read.user
+		work = append(work, &deliver{notification: p.Notification, done: p.Done})
+	}
+	r.held = append(work, r.held...)
+	if len(r.held) == 0 {
+		delete(s.users, read.user)
+		return
+	}
+	s.reenter(ctx, read.user, r)
+}
+
+// onSweep looks for pending notifications that were handed out and that
+// nobody holds: a safeguard against messages lost in ways not foreseen.
+func (s *shards) onSweep(ctx actor.Context) {
+	if s.sweeping {
+		return
+	}
+	s.sweeping = true
+	own, upTo := s.own, s.cursor
+	limit := len(s.window) + readMax
+	s.system.background(ctx.Self(), func(ctx context.Context) any {
+		pending, err := s.system.config.Store.ListPending(ctx, own, push.ID{}, upTo, limit)
+		return &swept{pendingRead{pending: pending, upTo: upTo, err: err}}
+	})
+}
+
+// onSwept takes up what two sweeps in a row found unheld; once is not enough,
+// since it may have been finished between the read and now.
+func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
+	s.sweeping = false
+	if read.err != nil {
+		s.system.config.Observe(StoreFailed{What: "sweep pending notifications", Err: read.err})
+		return
+	}
+	suspects := make(map[push.ID]bool)
+	for _, p := range read.pending {
+		id := p.Notification.ID
+		if _, held := s.window[id]; held {
+			continue
+		}
+		if s.suspects[id] {
+			s.system.config.Observe(WorkRejoined{Notification: id})
+			s.take(ctx, p)
+		} else {
+			suspects[id] = true
+		}
+	}
+	s.suspects = suspects
+}
+
+func (s *shards) onSettle(ctx actor.Context) {
+	s.settle = gathering{asker: ctx.Sender(), answer: &settledDown{}}
+	for _, r := range s.users {
+		if r.present() {
+			s.settle.ask(ctx, r.pid, &settle{})
+		}
+	}
+	s.settle.finish(ctx)
+}
+
+func (s *shards) onInspect(ctx actor.Context, ask *inspect) {
+	refs := make(map[string]childRef, len(s.users))
+	for user, r := range s.users {
+		ref := r.ref(userName(user))
+		if r.crashed {
+			ref.state = "crashed"
+		}
+		refs[ref.name] = ref
+	}
+	node := Node{Kind: "shards", State: "running", Queue: len(s.window)}
+	if s.behind() {
+		node.State = "behind the store"
+	}
+	ctx.Respond(describe(ask, node, refs))
+}

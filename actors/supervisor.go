@@ -1,0 +1,158 @@
+package actors
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+const (
+	restartBase  = 100 * time.Millisecond // the first pause before an actor starts anew; doubles
+	restartCap   = 30 * time.Second       // the longest such pause
+	failuresMax  = 8                      // failures in a row before a supervisor gives up
+	failureReset = time.Minute            // without a failure, the count starts over
+)
+
+// policy says which children start anew when one of them fails.
+type policy uint8
+
+const (
+	oneForOne  policy = iota // that one
+	restForOne               // that one and those that were started after it
+)
+
+// childSpec is a child that a supervisor always has.
+type childSpec struct {
+	name    string
+	produce func() actor.Actor
+}
+
+// supervisor has a fixed set of children and keeps them running. A failed one
+// starts anew in place: its PID and its mailbox stay, the message it failed
+// on is gone, and so is what it held in memory.
+type supervisor struct {
+	system   *System
+	kind     string
+	policy   policy
+	specs    []childSpec
+	children []*actor.PID
+	failures map[string]*failures
+	giveUp   func(ctx actor.Supervisor, reason, message any)
+}
+
+// failures counts how often a child failed.
+type failures struct {
+	total int       // ever
+	row   int       // without failureReset between them
+	last  time.Time // of the last
+}
+
+// add counts one more and returns how many there were in a row.
+func (f *failures) add(now time.Time) int {
+	if now.Sub(f.last) > failureReset {
+		f.row = 0
+	}
+	f.total++
+	f.row++
+	f.last = now
+	return f.row
+}
+
+func (v *supervisor) Receive(ctx actor.Context) {
+	defer addStack()
+	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		v.onStarted(ctx)
+	case *inspect:
+		v.onInspect(ctx, message)
+	}
+}
+
+func (v *supervisor) onStarted(ctx actor.Context) {
+	v.failures = make(map[string]*failures, len(v.specs))
+	v.children = nil
+	for _, spec := range v.specs {
+		v.failures[spec.name] = &failures{}
+		v.children = append(v.children, spawn(ctx, spec.name, spec.produce))
+	}
+}
+
+// HandleFailure makes the supervisor its own strategy: protoactor calls it in
+// the supervisor's turn when a child panicked. The child is suspended until
+// the pause is over.
+func (v *supervisor) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
+	index := v.indexOf(child)
+	failed := v.failures[v.specs[index].name]
+	row := failed.add(time.Now())
+	if row > failuresMax {
+		v.giveUp(ctx, reason, message)
+		return
+	}
+	pause := backoff(restartBase, restartCap, row)
+	v.system.config.Observe(failureOf(v.system, child, reason, failed.total, pause))
+	victims := []*actor.PID{child}
+	if v.policy == restForOne {
+		victims = v.children[index:]
+	}
+	time.AfterFunc(pause, func() { ctx.RestartChildren(victims...) })
+}
+
+func (v *supervisor) indexOf(child *actor.PID) int {
+	for i, pid := range v.children {
+		if pid.Id == child.Id {
+			return i
+		}
+	}
+	panic("failure of an unknown child " + child.Id)
+}
+
+func (v *supervisor) onInspect(ctx actor.Context, ask *inspect) {
+	refs := make(map[string]childRef, len(v.specs))
+	for i, spec := range v.specs {
+		refs[spec.name] = childRef{name: spec.name, pid: v.children[i], restarts: v.failures[spec.name].total}
+	}
+	ctx.Respond(describe(ask, Node{Kind: v.kind, State: "running"}, refs))
+}
+
+// spawn starts a child whose name is known to be free.
+func spawn(ctx actor.Context, name string, produce func() actor.Actor) *actor.PID {
+	pid, err := ctx.SpawnNamed(actor.PropsFromProducer(produce), name)
+	if err != nil {
+		panic(fmt.Errorf("spawn %s/%s: %w", ctx.Self().Id, name, err))
+	}
+	return pid
+}
+
+// crash is what an actor panicked with, and where.
+type crash struct {
+	reason any
+	stack  []byte
+}
+
+// addStack is deferred by every Receive: it lets a panic pass on with the
+// stack, which the library does not keep.
+func addStack() {
+	if reason := recover(); reason != nil {
+		panic(withStack(reason))
+	}
+}
+
+// withStack is called while a panic is recovered; what has a stack keeps it.
+func withStack(reason any) *crash {
+	if c, ok := reason.(*crash); ok {
+		return c
+	}
+	return &crash{reason: reason, stack: debug.Stack()}
+}
+
+func failureOf(s *System, child *actor.PID, reason any, restarts int, pause time.Duration) ActorFailed {
+	event := ActorFailed{Path: s.pathOf(child), Restarts: restarts, Pause: pause}
+	if c, ok := reason.(*crash); ok {
+		event.Reason, event.Stack = fmt.Sprint(c.reason), string(c.stack)
+	} else {
+		event.Reason = fmt.Sprint(reason)
+	}
+	return event
+}

@@ -1,0 +1,358 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+// Errors of System's methods, besides those of store.
+var (
+	// ErrUnavailable: the store could not do it now. Nothing was promised; a
+	// request that met it may be tried again.
+	ErrUnavailable = errors.New("the store is not available")
+	// ErrOverloaded: more is waiting to be accepted than the store can take.
+	ErrOverloaded = errors.New("too much is waiting to be accepted")
+	// ErrDraining: the system is shutting down and takes nothing new.
+	ErrDraining = errors.New("shutting down")
+	// ErrNoActor: there is no actor at this path.
+	ErrNoActor = errors.New("no such actor")
+)
+
+// Config says what a System works with. Zero values take the defaults.
+type Config struct {
+	Store     store.Store                 // required; acquired and migrated
+	Providers map[push.Kind]push.Provider // required; how each kind of subscription is reached
+	Observe   func(Event)                 // gets every event, from many goroutines, and must not block
+	Log       *slog.Logger                // for what the actor library has to say; default: nothing
+
+	Writers      int           // groups committed at the same time; default 1
+	Ranges       int           // actors among which the shards are divided; default 16, at most push.Shards
+	Window       int           // notifications one of them holds in memory; default 2,048
+	LaneInFlight int           // sends under way to one push host; default 128
+	IdleAfter    time.Duration // an actor without work leaves memory after this; default 30 s
+	Retention    time.Duration // finished notifications are kept for this long; default 30 days
+}
+
+func (c *Config) validate() error {
+	if c.Store == nil {
+		return errors.New("Config.Store is missing")
+	}
+	if len(c.Providers) == 0 {
+		return errors.New("Config.Providers is empty")
+	}
+	if c.Ranges < 0 || c.Ranges > push.Shards {
+		return fmt.Errorf("Config.Ranges is %d: use 1 to %d", c.Ranges, push.Shards)
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Observe == nil {
+		c.Observe = func(Event) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Writers = orDefault(c.Writers, 1)
+	c.Ranges = orDefault(c.Ranges, 16)
+	c.Window = orDefault(c.Window, 2048)
+	c.LaneInFlight = orDefault(c.LaneInFlight, 128)
+	c.IdleAfter = orDefault(c.IdleAfter, 30*time.Second)
+	c.Retention = orDefault(c.Retention, 30*24*time.Hour)
+}
+
+func orDefault[T int | time.Duration](value, fallback T) T {
+	if value > 0 {
+		return value
+	}
+	return fallback
+}
+
+const (
+	rootName      = "belfry"
+	maxWaiting    = 20_000           // notifications that may wait for their commit before ErrOverloaded
+	acceptTimeout = 20 * time.Second // for an accept to be answered, commit included
+	askTimeout    = 2 * time.Second  // for an answer that needs no I/O
+	storeTimeout  = 15 * time.Second // for one call of the store made by an actor
+)
+
+// System is the running tree. Its methods may be called from any goroutine.
+type System struct {
+	config Config
+	actors *actor.ActorSystem
+
+	root    *actor.PID
+	journal *actor.PID
+	lanes   *actor.PID
+	janitor *actor.PID
+	ranges  []*actor.PID
+
+	ids      idClock                 // used by the journal alone
+	released atomic.Pointer[push.ID] // every notification up to this one is committed, or never will be
+	waiting  atomic.Int64            // notifications that wait for their commit
+	draining atomic.Bool
+	lives    atomic.Uint64 // tells the incarnations of a lane apart
+
+	ctx         context.Context // of the store's calls: ends when the tree has stopped
+	cancel      context.CancelFunc
+	sending     context.Context // of sends: ends when a drain runs out of time
+	cancelSends context.CancelFunc
+	work        sync.WaitGroup // goroutines of actors
+
+	done     chan struct{}
+	failOnce sync.Once
+	failure  error
+}
+
+// Start boots the tree and begins with what the store says is left to do.
+func Start(ctx context.Context, config Config) (*System, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	config.setDefaults()
+	last, err := config.Store.LastID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the newest notification: %w", err)
+	}
+	s := &System{
+		config: config,
+		actors: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return config.Log })),
+		ids:    idClock{last: last},
+		done:   make(chan struct{}),
+	}
+	s.released.Store(&last)
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.sending, s.cancelSends = context.WithCancel(s.ctx)
+	s.journal = s.actors.NewLocalPID(rootName + "/journal")
+	s.lanes = s.actors.NewLocalPID(rootName + "/lanes")
+	s.janitor = s.actors.NewLocalPID(rootName + "/janitor")
+	for i := range config.Ranges {
+		s.ranges = append(s.ranges, s.actors.NewLocalPID(fmt.Sprintf("%s/registry/%d", rootName, i)))
+	}
+	s.root, err = s.actors.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return newRoot(s) }), rootName)
+	if err != nil {
+		return nil, fmt.Errorf("start the root supervisor: %w", err)
+	}
+	// An answer means that it has started, and so that its children are there.
+	for _, pid := range []*actor.PID{s.root, s.actors.NewLocalPID(rootName + "/registry")} {
+		if _, err := s.ask(pid, &inspect{}, acceptTimeout); err != nil {
+			return nil, fmt.Errorf("start %s: %w", pid.Id, err)
+		}
+	}
+	return s, nil
+}
+
+// Draft is a notification that has not been accepted yet.
+type Draft struct {
+	User        push.User
+	Content     []byte // push.Content.Encode; not changed afterwards
+	Urgency     push.Urgency
+	CollapseKey string
+	TTL         time.Duration // how long it is worth delivering, from its acceptance
+}
+
+// Notify accepts notifications, all or none, and returns their IDs in the
+// order of the drafts. When it returns without an error they are durable, and
+// each will be delivered, expire, or be explained.
+//
+// ErrOverloaded and ErrDraining: nothing was accepted. ErrUnavailable: the
+// store failed; nothing was promised, though all of it may have been kept if
+// the connection broke during the commit.
+func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
+	if s.draining.Load() {
+		return nil, ErrDraining
+	}
+	n := int64(len(drafts))
+	if s.waiting.Add(n) > maxWaiting {
+		s.waiting.Add(-n)
+		return nil, ErrOverloaded
+	}
+	defer s.waiting.Add(-n)
+	answer, err := s.ask(s.journal, &accept{drafts: drafts}, acceptTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	switch answer := answer.(type) {
+	case *accepted:
+		return answer.ids, nil
+	case *refused:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, answer.err)
+	default:
+		return nil, fmt.Errorf("%w: the journal answered with %T", ErrUnavailable, answer)
+	}
+}
+
+// Subscribe registers a subscription: see store.PutSubscription. Every
+// notification accepted after it returns goes to it.
+func (s *System) Subscribe(ctx context.Context, sub push.Subscription) (store.Put, error) {
+	put, err := s.config.Store.PutSubscription(ctx, sub)
+	if err != nil {
+		return store.Put{}, err
+	}
+	s.tellChanged(sub.User, put)
+	return put, nil
+}
+
+// Resubscribe registers sub in place of the same user's subscription old: see
+// store.ReplaceSubscription.
+func (s *System) Resubscribe(ctx context.Context, old push.Digest, sub push.Subscription) (store.Put, error) {
+	put, err := s.config.Store.ReplaceSubscription(ctx, old, sub)
+	if err != nil {
+		return store.Put{}, err
+	}
+	s.tellChanged(sub.User, put)
+	return put, nil
+}
+
+func (s *System) tellChanged(user push.User, put store.Put) {
+	if put.MovedFrom != "" {
+		before := push.User{App: user.App, ID: put.MovedFrom}
+		s.send(s.rangeOf(before), &changed{user: before})
+	}
+	s.send(s.rangeOf(user), &changed{user: user})
+}
+
+// Unsubscribe removes a subscription: see store.DeleteSubscription. What was
+// queued for it is concluded as unsubscribed.
+func (s *System) Unsubscribe(ctx context.Context, user push.User, digest push.Digest) error {
+	if err := s.config.Store.DeleteSubscription(ctx, user, digest); err != nil {
+		return err
+	}
+	s.send(s.rangeOf(user), &changed{user: user})
+	return nil
+}
+
+// Forget removes a user with everything that is kept of them, work that has
+// not been sent included: see store.DeleteUser.
+func (s *System) Forget(ctx context.Context, user push.User) (store.Forgotten, error) {
+	forgotten, err := s.config.Store.DeleteUser(ctx, user)
+	if err != nil {
+		return store.Forgotten{}, err
+	}
+	s.send(s.rangeOf(user), &forget{user: user})
+	return forgotten, nil
+}
+
+// Progress is what is known of a delivery that is not final.
+type Progress struct {
+	Subscription push.Digest
+	Kind         push.Kind
+	Host         string
+	Attempts     int         // made so far
+	Last         push.Result // of the last of them; zero before the first
+	Next         time.Time   // when it is tried again; zero if it is queued or being sent
+}
+
+// Progress gives the live deliveries of a notification, in no certain order.
+// It is empty when the notification waits in the store for its turn, or is
+// finished.
+func (s *System) Progress(user push.User, id push.ID) ([]Progress, error) {
+	answer, err := s.ask(s.rangeOf(user), &track{user: user, id: id}, askTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the progress of %s: %w", id, err)
+	}
+	if answer, ok := answer.(*tracked); ok {
+		return answer.deliveries, nil
+	}
+	return nil, nil
+}
+
+// Done is closed when the root supervisor gave up; Err says why. The process
+// should end then, and be started anew by whatever started it.
+func (s *System) Done() <-chan struct{} { return s.done }
+
+// Err is why Done is closed, and nil before.
+func (s *System) Err() error {
+	select {
+	case <-s.done:
+		return s.failure
+	default:
+		return nil
+	}
+}
+
+func (s *System) giveUp(err error) {
+	s.failOnce.Do(func() {
+		s.failure = err
+		close(s.done)
+	})
+}
+
+// Drain stops the tree without losing anything: nothing new is accepted or
+// sent; what is being sent may finish until ctx ends; outcomes are made
+// durable; the rest stays pending in the store for the next start. Call it
+// once. It returns an error when something did not finish in time; the tree
+// has stopped all the same.
+func (s *System) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	defer s.cancel()
+	var errs []error
+	if _, err := s.ask(s.lanes, &halt{}, remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("wait for sends under way: %w", err))
+	}
+	s.cancelSends()
+	for _, pid := range s.ranges {
+		if _, err := s.ask(pid, &settle{}, remaining(ctx)); err != nil {
+			errs = append(errs, fmt.Errorf("settle %s: %w", pid.Id, err))
+		}
+	}
+	if _, err := s.ask(s.journal, &flush{}, remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("flush the journal: %w", err))
+	}
+	if err := s.actors.Root.StopFuture(s.root).Wait(); err != nil {
+		errs = append(errs, fmt.Errorf("stop the tree: %w", err))
+	}
+	s.cancel()
+	s.actors.Shutdown()
+	s.work.Wait()
+	return errors.Join(errs...)
+}
+
+// remaining is the time that ctx leaves, at least a second: a step that comes
+// late still gets its chance.
+func remaining(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), time.Second)
+	}
+	return 10 * time.Second
+}
+
+// rangeOf is the actor that owns the user's shard.
+func (s *System) rangeOf(user push.User) *actor.PID {
+	return s.ranges[s.rangeIndex(user.Shard())]
+}
+
+func (s *System) rangeIndex(shard push.Shard) int {
+	return int(shard) * s.config.Ranges / push.Shards
+}
+
+func (s *System) send(to *actor.PID, message any) { s.actors.Root.Send(to, message) }
+
+// ask sends a message and waits for the answer. Never inside Receive.
+func (s *System) ask(to *actor.PID, message any, timeout time.Duration) (any, error) {
+	return s.actors.Root.RequestFuture(to, message, timeout).Result()
+}
+
+// after sends a message when the time has come.
+func (s *System) after(d time.Duration, to *actor.PID, message any) *time.Timer {
+	return time.AfterFunc(d, func() { s.send(to, message) })
+}
+
+// background runs do outside the actor that calls it, and sends what it
+// returns to that actor.
+func (s *System) background(to *actor.PID, do func(ctx context.Context) any) {
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, storeTimeout)
+		defer cancel()
+		s.send(to, do(ctx))
+	})
+}
