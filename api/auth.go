@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+// caller is who sent a request.
+type caller struct {
+	app     string
+	user    string      // with a user token
+	renewal push.Digest // with a renewal token: the subscription it may replace
+}
+
+// callerKey is how authorise hands the caller to the generated strict
+// handler, whose methods take nothing of the request but a context.
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// authorise lets a request pass if its key or token allows the operation.
+func (s *Server) authorise(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op := operations[r.Pattern]
+		who, err := s.identify(r, op.needs)
+		if err == nil && op.browser {
+			err = s.checkOrigin(r, who)
+		}
+		if err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+	})
+}
+
+func (s *Server) identify(r *http.Request, needs scope) (caller, error) {
+	credential, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch {
+	case needs == open, needs == userTokenOr && !given:
+		return caller{}, nil
+	case !given:
+		return caller{}, errUnauthorized
+	case needs == userTokenOnly, needs == userTokenOr:
+		return s.verifyToken(credential, time.Now())
+	default:
+		return s.verifyKey(r.Context(), credential, needs)
+	}
+}
+
+// KeyPrefix begins every API key, so that it is known when it turns up where
+// it should not.
+const KeyPrefix = "belfry_"
+
+// NewAPIKey makes a key for an app: what to keep, and the key itself, which is
+// KeyPrefix and 43 characters of base64url.
+func NewAPIKey(app, name string, scopes []string, now time.Time) (store.APIKey, string) {
+	random := make([]byte, 32)
+	rand.Read(random) // never fails (crypto/rand)
+	secret := KeyPrefix + push.EncodeBase64(random)
+	return APIKeyOf(app, name, secret, scopes, now), secret
+}
+
+// APIKeyOf is what to keep of a given key.
+func APIKeyOf(app, name, secret string, scopes []string, now time.Time) store.APIKey {
+	hash := sha256.Sum256([]byte(secret))
+	return store.APIKey{
+		ID: hex.EncodeToString(hash[:6]), App: app, Name: name, Hash: hash, Scopes: scopes, CreatedAt: now,
+	}
+}
+
+// verifyKey finds the key by its hash: the comparison is one of hashes, whose
+// time tells nothing about the key.
+func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (caller, error) {
+	if strings.Count(secret, ".") == 2 {
+		return caller{}, problem{
+			status: http.StatusUnauthorized, code: "unauthorized",
+			detail: "This operation needs an API key; a user token is for /v1/me/… and /v1/config.",
+		}
+	}
+	key, err := s.keys.find(ctx, s.config.Store, sha256.Sum256([]byte(secret)))
+	if errors.Is(err, store.ErrNotFound) {
+		return caller{}, errUnauthorized
+	}
+	if err != nil {
+		return caller{}, fmt.Errorf("find the API key: %w", err)
+	}
+	if !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
+		return caller{}, problem{
+			status: http.StatusForbidden, code: "forbidden",
+			detail: fmt.Sprintf("This API key may not do this: it lacks the scope %s. Use a key that has it.", needs),
+		}
+	}
+	return caller{app: key.App}, nil
+}
+
+// checkOrigin keeps pages of strange web origins from using a token.
+func (s *Server) checkOrigin(r *http.Request, who caller) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || sameOrigin(origin, r) || who.app == "" {
+		return nil
+	}
+	if slices.Contains(s.tenants[who.app].Origins, origin) {
+		return nil
+	}
+	return problem{
+		status: http.StatusForbidden, code: "origin_not_allowed",
+		detail: fmt.Sprintf("The app does not allow pages of %s. Add this origin to the app's allowed origins.", origin),
+	}
+}
+
+// keyCache remembers keys that were found. Only this process changes keys, by
+// the methods of its Server, so what is remembered is true.
+type keyCache struct {
+	mu    sync.RWMutex
+	found map[[32]byte]store.APIKey
+}
+
+func (c *keyCache) find(ctx context.Context, in store.APIKeys, hash [32]byte) (store.APIKey, error) {
+	c.mu.RLock()
+	key, ok := c.found[hash]
+	c.mu.RUnlock()
+	if ok {
+		return key, nil
+	}
+	// Held while asking, so that a key is not remembered after forget.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key, err := in.FindAPIKey(ctx, hash)
+	if err != nil {
+		return store.APIKey{}, err
+	}
+	if c.found == nil {
+		c.found = make(map[[32]byte]store.APIKey)
+	}
+	c.found[hash] = key
+	return key, nil
+}
+
+// forget deletes a key in the store and here.
+func (c *keyCache) forget(ctx context.Context, in store.APIKeys, app, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := in.DeleteAPIKey(ctx, app, id); err != nil {
+		return err
+	}
+	for hash, key := range c.found {
+		if key.App == app && key.ID == id {
+			delete(c.found, hash)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/belfryhq/belfry/store"
+)
+
+const keyNameMax = 100 // bytes
+
+// AllScopes are the scopes an API key can have.
+var AllScopes = []string{string(scopeSend), string(scopeSubscribe), string(scopeRead), string(scopeAdmin)}
+
+// ListKeys gives the app's API keys.
+func (s *Server) ListKeys(ctx context.Context, _ ListKeysRequestObject) (ListKeysResponseObject, error) {
+	keys, err := s.config.Store.ListAPIKeys(ctx, callerOf(ctx).app)
+	if err != nil {
+		return nil, err
+	}
+	answer := ListKeys200JSONResponse{Keys: make([]Key, len(keys))}
+	for i, key := range keys {
+		answer.Keys[i] = shownKey(key)
+	}
+	return answer, nil
+}
+
+// CreateKey makes an API key and shows it, once.
+func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) (CreateKeyResponseObject, error) {
+	body := request.Body
+	if len(body.Scopes) == 0 {
+		return nil, invalid("scopes", "scopes is missing. Give at least one of %s.", strings.Join(AllScopes, ", "))
+	}
+	for i, name := range body.Scopes {
+		field := fmt.Sprintf("scopes[%d]", i)
+		if !slices.Contains(AllScopes, name) {
+			return nil, invalid(field, "There is no scope %q. Use %s.", name, strings.Join(AllScopes, ", "))
+		}
+	}
+	if len(body.Name) > keyNameMax || strings.ContainsFunc(body.Name, unicode.IsControl) {
+		return nil, invalid("name", "name is too long or has control characters. Use at most %d bytes.", keyNameMax)
+	}
+	scopes := slices.Compact(slices.Sorted(slices.Values(body.Scopes)))
+	key, secret := NewAPIKey(callerOf(ctx).app, body.Name, scopes, time.Now())
+	if err := s.config.Store.CreateAPIKey(ctx, key); err != nil {
+		return nil, err
+	}
+	return CreateKey201JSONResponse{
+		Id: key.ID, Name: key.Name, Scopes: key.Scopes, CreatedAt: key.CreatedAt.UTC(), Key: secret,
+	}, nil
+}
+
+// DeleteKey revokes an API key. It is refused from the next request on.
+func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error) {
+	if err := s.keys.forget(ctx, s.config.Store, callerOf(ctx).app, request.Id); err != nil {
+		return nil, err
+	}
+	return DeleteKey204Response{}, nil
+}
+
+func shownKey(key store.APIKey) Key {
+	return Key{Id: key.ID, Name: key.Name, Scopes: key.Scopes, CreatedAt: key.CreatedAt.UTC()}
+}

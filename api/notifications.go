@@ -1,0 +1,254 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/push"
+)
+
+const (
+	usersMax       = 1000                   // users in one request
+	actionsMax     = 8                      // actions of one notification
+	collapseKeyMax = 255                    // bytes
+	ttlDefault     = 24 * time.Hour         // when the request does not say
+	ttlMax         = 4 * 7 * 24 * time.Hour // what push services keep at most
+)
+
+// CreateNotifications accepts a notification for each user named.
+func (s *Server) CreateNotifications(ctx context.Context, request CreateNotificationsRequestObject) (CreateNotificationsResponseObject, error) {
+	users, err := usersOf(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	template, err := draftOf(request.Body)
+	if err != nil {
+		return nil, err
+	}
+	app := callerOf(ctx).app
+	drafts := make([]actors.Draft, len(users))
+	for i, user := range users {
+		drafts[i] = template
+		drafts[i].User = push.User{App: app, ID: user}
+	}
+	accepted, err := s.accept(drafts)
+	if err != nil {
+		return nil, err
+	}
+	return CreateNotifications202JSONResponse(accepted), nil
+}
+
+func (s *Server) accept(drafts []actors.Draft) (AcceptedNotifications, error) {
+	ids, err := s.config.System.Notify(drafts)
+	if err != nil {
+		return AcceptedNotifications{}, err
+	}
+	answer := AcceptedNotifications{Notifications: make([]AcceptedNotification, len(ids))}
+	for i, id := range ids {
+		answer.Notifications[i] = AcceptedNotification{Id: id.String(), User: drafts[i].User.ID}
+	}
+	return answer, nil
+}
+
+func usersOf(body *NewNotifications) ([]string, error) {
+	switch {
+	case body.User != "" && body.Users != nil:
+		return nil, invalid("users", "Both user and users are given. Give one of them.")
+	case body.User == "" && len(body.Users) == 0:
+		return nil, invalid("user", "Neither user nor users says whom to notify. Give one of them.")
+	case len(body.Users) > usersMax:
+		return nil, invalid("users", "users has %d entries. Send to at most %d at a time.", len(body.Users), usersMax)
+	case body.User != "":
+		return []string{body.User}, checkUser("user", body.User)
+	}
+	first := make(map[string]int, len(body.Users))
+	for i, user := range body.Users {
+		field := fmt.Sprintf("users[%d]", i)
+		if err := checkUser(field, user); err != nil {
+			return nil, err
+		}
+		if before, repeated := first[user]; repeated {
+			return nil, invalid(field, "%s repeats users[%d]. Name each user once.", field, before)
+		}
+		first[user] = i
+	}
+	return body.Users, nil
+}
+
+func checkUser(field, user string) error {
+	if push.ValidUserID(user) {
+		return nil
+	}
+	return invalid(field, "%s is not a user id. Use 1 to %d bytes of UTF-8 without control characters, other than . and ..", field, push.MaxUserBytes)
+}
+
+// draftOf checks the request and gives the draft for each of its users.
+func draftOf(body *NewNotifications) (actors.Draft, error) {
+	content, err := contentOf(body)
+	if err != nil {
+		return actors.Draft{}, err
+	}
+	draft := actors.Draft{Content: content, TTL: ttlDefault, CollapseKey: body.CollapseKey}
+	if body.Ttl != nil {
+		draft.TTL = time.Duration(*body.Ttl) * time.Second
+		if *body.Ttl < 1 || *body.Ttl > int(ttlMax/time.Second) {
+			return actors.Draft{}, invalid("ttl", "ttl is %d seconds. Use 1 to %d.", *body.Ttl, int(ttlMax/time.Second))
+		}
+	}
+	if body.Urgency != "" {
+		if draft.Urgency, err = push.ParseUrgency(body.Urgency); err != nil {
+			return actors.Draft{}, invalid("urgency", "%s.", err)
+		}
+	}
+	if len(body.CollapseKey) > collapseKeyMax || strings.ContainsFunc(body.CollapseKey, unicode.IsControl) {
+		return actors.Draft{}, invalid("collapse_key", "collapse_key is too long or has control characters. Use at most %d bytes.", collapseKeyMax)
+	}
+	return draft, nil
+}
+
+// contentOf encodes what the user gets to see, if it fits into a push message.
+func contentOf(body *NewNotifications) ([]byte, error) {
+	if strings.TrimSpace(body.Title) == "" {
+		return nil, invalid("title", "title is missing or empty. A notification needs one.")
+	}
+	content := push.Content{
+		Title: body.Title, Body: body.Body, URL: body.Url, Tag: body.Tag,
+		Icon: body.Icon, Image: body.Image, Badge: body.Badge,
+	}
+	if string(body.Data) != "null" {
+		content.Data = body.Data
+	}
+	urls := map[string]string{"url": body.Url, "icon": body.Icon, "image": body.Image, "badge": body.Badge}
+	if len(body.Actions) > actionsMax {
+		return nil, invalid("actions", "There are %d actions. Give at most %d.", len(body.Actions), actionsMax)
+	}
+	for i, action := range body.Actions {
+		field := fmt.Sprintf("actions[%d]", i)
+		if action.Action == "" || action.Title == "" {
+			return nil, invalid(field, "%s needs both action, its name, and title, its text.", field)
+		}
+		urls[field+".url"], urls[field+".icon"] = action.Url, action.Icon
+		content.Actions = append(content.Actions, push.Action{Action: action.Action, Title: action.Title, URL: action.Url, Icon: action.Icon})
+	}
+	for field, value := range urls {
+		if !openable(value) {
+			return nil, invalid(field, "%s is not a URL that can be opened. Use an absolute http or https URL, or a path that begins with one slash.", field)
+		}
+	}
+	encoded, err := content.Encode()
+	if err != nil {
+		return nil, invalid("data", "data is not valid JSON.")
+	}
+	if size := push.WebPayloadSize(encoded); size > push.MaxWebPayload {
+		return nil, problem{
+			status: http.StatusRequestEntityTooLarge, code: "payload_too_large",
+			detail: fmt.Sprintf("The message is %d bytes long; push services take %d. Shorten body or data: send an id there and have the page fetch the rest.", size, push.MaxWebPayload),
+		}
+	}
+	return encoded, nil
+}
+
+// openable tells whether a browser may be sent to it: nothing, an absolute
+// http or https URL, or a path on the page's own origin.
+func openable(raw string) bool {
+	if raw == "" {
+		return true
+	}
+	u, err := url.Parse(raw)
+	if err != nil || strings.ContainsFunc(raw, unicode.IsControl) {
+		return false
+	}
+	if u.IsAbs() {
+		return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+	}
+	return strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.HasPrefix(raw, `/\`)
+}
+
+// GetNotification tells what became of a notification.
+func (s *Server) GetNotification(ctx context.Context, request GetNotificationRequestObject) (GetNotificationResponseObject, error) {
+	id, err := push.ParseID(request.Id)
+	if err != nil {
+		return nil, invalid("id", "%s.", err)
+	}
+	answer, err := s.fate(ctx, callerOf(ctx).app, id)
+	if err != nil {
+		return nil, err
+	}
+	return GetNotification200JSONResponse(answer), nil
+}
+
+// fate puts together what the store and the live tree know of a notification.
+// The tree is asked first: what becomes final in between is then in the store.
+func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification, error) {
+	record, err := s.config.Store.GetNotification(ctx, app, id)
+	if err != nil {
+		return Notification{}, err
+	}
+	var live []actors.Progress
+	if record.Pending {
+		if live, err = s.config.System.Progress(record.Notification.User, id); err != nil {
+			return Notification{}, err
+		}
+		if record, err = s.config.Store.GetNotification(ctx, app, id); err != nil {
+			return Notification{}, err
+		}
+	}
+	answer := Notification{
+		Id:         id.String(),
+		User:       record.Notification.User.ID,
+		State:      "finished",
+		AcceptedAt: record.Notification.AcceptedAt.UTC(),
+		ExpiresAt:  record.Notification.ExpiresAt.UTC(),
+		Deliveries: []Delivery{},
+	}
+	if record.Pending {
+		answer.State = "pending"
+	}
+	final := make(map[push.Digest]bool, len(record.Deliveries))
+	for _, d := range record.Deliveries {
+		final[d.Subscription] = true
+		answer.Deliveries = append(answer.Deliveries, finalDelivery(d))
+	}
+	for _, p := range live {
+		if !final[p.Subscription] {
+			answer.Deliveries = append(answer.Deliveries, liveDelivery(p))
+		}
+	}
+	return answer, nil
+}
+
+func finalDelivery(d push.Delivery) Delivery {
+	delivery := Delivery{
+		Host: d.Host, State: d.State.String(), Attempts: d.Attempts, Status: d.Status, Reason: d.Reason, DoneAt: utc(d.DoneAt),
+	}
+	if !d.Subscription.IsZero() {
+		delivery.Subscription, delivery.Kind = d.Subscription.String(), d.Kind.String()
+	}
+	return delivery
+}
+
+func liveDelivery(p actors.Progress) Delivery {
+	delivery := Delivery{
+		Subscription: p.Subscription.String(), Kind: p.Kind.String(), Host: p.Host,
+		State: "queued", Attempts: p.Attempts, Status: p.Last.Status, Reason: p.Last.Reason,
+	}
+	if p.Next.After(time.Now()) {
+		delivery.State, delivery.NextAttemptAt = "waiting", utc(p.Next)
+	}
+	return delivery
+}
+
+// utc is the time for an answer, or nil for none.
+func utc(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -1,0 +1,49 @@
+package api
+
+// scope is what an API key may do. The scope admin includes all others.
+type scope string
+
+// The scopes, and the other ways to be let in.
+const (
+	scopeSend      scope = "send"
+	scopeSubscribe scope = "subscribe"
+	scopeRead      scope = "read"
+	scopeAdmin     scope = "admin"
+
+	userTokenOnly scope = "(user token)"           // a browser's, not an API key
+	userTokenOr   scope = "(user token or nobody)" // a browser's, or no token at all
+	open          scope = ""                       // anybody
+)
+
+// operation is what is known of one besides its handler. A test compares
+// this table with openapi.yaml.
+type operation struct {
+	needs   scope
+	body    func() any // a new value for the body; nil if it takes none
+	browser bool       // pages of the app's origins may call it
+
+	bodyOptional bool
+}
+
+// operations is by the pattern that the mux matched.
+var operations = map[string]operation{
+	"POST /v1/notifications":                     {needs: scopeSend, body: bodyOf[NewNotifications]},
+	"GET /v1/notifications/{id}":                 {needs: scopeRead},
+	"DELETE /v1/users/{user}":                    {needs: scopeSubscribe},
+	"GET /v1/users/{user}/subscriptions":         {needs: scopeRead},
+	"PUT /v1/users/{user}/subscriptions":         {needs: scopeSubscribe, body: bodyOf[BrowserSubscription]},
+	"DELETE /v1/users/{user}/subscriptions/{id}": {needs: scopeSubscribe},
+	"POST /v1/users/{user}/tokens":               {needs: scopeSubscribe, body: bodyOf[NewUserToken], bodyOptional: true},
+	"PUT /v1/me/subscriptions":                   {needs: userTokenOnly, body: bodyOf[BrowserSubscription], browser: true},
+	"DELETE /v1/me/subscriptions":                {needs: userTokenOnly, browser: true},
+	"GET /v1/config":                             {needs: userTokenOr, browser: true},
+	"GET /v1/keys":                               {needs: scopeAdmin},
+	"POST /v1/keys":                              {needs: scopeAdmin, body: bodyOf[NewKey]},
+	"DELETE /v1/keys/{id}":                       {needs: scopeAdmin},
+	"GET /debug/actors":                          {needs: scopeAdmin},
+	"GET /debug/actors/{path}":                   {needs: scopeAdmin},
+	"GET /healthz":                               {needs: open},
+	"GET /readyz":                                {needs: open},
+}
+
+func bodyOf[T any]() any { return new(T) }

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+// problem is an error as the caller gets to see it (RFC 9457).
+type problem struct {
+	status     int
+	code       string        // stable, for programs
+	detail     string        // what is wrong and what to do: a sentence or two
+	field      string        // a path into the request; empty if it is about none
+	retryAfter time.Duration // the Retry-After header; 0 for none
+	allow      string        // the Allow header, with 405
+}
+
+func (p problem) Error() string { return p.code + ": " + p.detail }
+
+// invalid is a problem of one field of the request.
+func invalid(field, format string, args ...any) problem {
+	return problem{status: http.StatusBadRequest, code: "invalid_field", field: field, detail: fmt.Sprintf(format, args...)}
+}
+
+// Problems that are the same wherever they occur.
+var (
+	errUnauthorized = problem{
+		status: http.StatusUnauthorized, code: "unauthorized",
+		detail: "Give a valid API key or user token in the header Authorization: Bearer <key>.",
+	}
+	errNotFound = problem{
+		status: http.StatusNotFound, code: "not_found",
+		detail: "There is nothing here under this name.",
+	}
+)
+
+// problemOf maps an error to what the caller gets to see. The text of an
+// internal error goes to the log alone.
+func problemOf(err error) (p problem, internal bool) {
+	var param *InvalidParamFormatError
+	var required *RequiredParamError
+	var tooMany *TooManyValuesForParamError
+	var unfit *push.InvalidError
+	switch {
+	case errors.As(err, &p):
+		return p, false
+	case errors.As(err, &unfit):
+		return invalid(unfit.Field, "%s", unfit.Detail), false
+	case errors.As(err, &param):
+		return invalid(param.ParamName, "The parameter %s is not of the form that openapi.yaml gives for it.", param.ParamName), false
+	case errors.As(err, &required):
+		return invalid(required.ParamName, "The parameter %s is required.", required.ParamName), false
+	case errors.As(err, &tooMany):
+		return invalid(tooMany.ParamName, "Give the parameter %s once.", tooMany.ParamName), false
+	case errors.Is(err, store.ErrNotFound):
+		return errNotFound, false
+	case errors.Is(err, actors.ErrNoActor):
+		return problem{
+			status: http.StatusNotFound, code: "no_such_actor", field: "path",
+			detail: "There is no actor at this path now: it has left, or never was. GET /debug/actors lists those that are.",
+		}, false
+	case errors.Is(err, actors.ErrOverloaded):
+		return problem{
+			status: http.StatusServiceUnavailable, code: "overloaded", retryAfter: time.Second,
+			detail: "More is waiting to be accepted than the store can take. Nothing was accepted; send it again after the time in Retry-After.",
+		}, false
+	case errors.Is(err, actors.ErrDraining):
+		return problem{
+			status: http.StatusServiceUnavailable, code: "draining", retryAfter: 5 * time.Second,
+			detail: "Belfry is shutting down. Nothing was accepted; send it again after the time in Retry-After.",
+		}, false
+	case errors.Is(err, actors.ErrUnavailable):
+		return problem{
+			status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 2 * time.Second,
+			detail: "The store cannot be written now. Nothing was promised; send it again after the time in Retry-After.",
+		}, true
+	default:
+		return problem{
+			status: http.StatusInternalServerError, code: "internal",
+			detail: "Something failed inside Belfry; its log says what. The request may be sent again.",
+		}, true
+	}
+}
+
+func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	p, internal := problemOf(err)
+	if internal {
+		s.config.Log.ErrorContext(r.Context(), "request failed", "pattern", r.Pattern, "error", err)
+	}
+	writeProblem(w, p)
+}
+
+func writeProblem(w http.ResponseWriter, p problem) {
+	header := w.Header()
+	if p.retryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if p.allow != "" {
+		header.Set("Allow", p.allow)
+	}
+	if p.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="belfry"`)
+	}
+	write(w, p.status, "application/problem+json", Problem{
+		Type:   "about:blank",
+		Title:  http.StatusText(p.status),
+		Status: p.status,
+		Detail: p.detail,
+		Code:   p.code,
+		Field:  p.field,
+	})
+}
+
+func writeUnready(w http.ResponseWriter, reasons []string) {
+	writeJSON(w, http.StatusServiceUnavailable, Health{Status: "unavailable", Reasons: reasons})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	write(w, status, "application/json", body)
+}
+
+func write(w http.ResponseWriter, status int, contentType string, body any) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(body); err != nil {
+		panic(fmt.Errorf("encode %T: %w", body, err)) // our own types encode
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	w.Write(buffer.Bytes()) //nolint:errcheck // the caller has gone
+}
+
+// problems gives the mux's own answers, no such path and no such method, the
+// form of all others.
+func (s *Server) problems(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		if allowed := allowedMethods(mux, r); allowed != "" {
+			writeProblem(w, problem{
+				status: http.StatusMethodNotAllowed, code: "method_not_allowed", allow: allowed,
+				detail: "This path does not take " + r.Method + ". It takes " + allowed + ".",
+			})
+			return
+		}
+		writeProblem(w, problem{
+			status: http.StatusNotFound, code: "no_such_path",
+			detail: "There is no such path. GET /openapi.yaml lists all of them.",
+		})
+	})
+}
+
+func allowedMethods(mux *http.ServeMux, r *http.Request) string {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	return strings.Join(allowed, ", ")
+}

@@ -1,0 +1,257 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/webpush"
+	"github.com/belfryhq/belfry/store"
+	"github.com/belfryhq/belfry/store/storetest"
+)
+
+const (
+	pageOrigin  = "https://app.example.org"
+	otherOrigin = "https://other.example.org"
+)
+
+// rig is the API on a real tree, a real store and a real sender, with two apps:
+// the default one, and another whose rows must be out of reach.
+type rig struct {
+	*testing.T
+	url     string
+	store   store.Store
+	system  *actors.System
+	service *pushtest.Service
+	keys    map[string]string // by scope, of the default app; "other" is the other app's admin key
+	vapid   []byte            // the default app's current public key
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{T: t, store: storetest.OpenSQLite(t), service: pushtest.StartService(t), keys: map[string]string{}}
+	r.vapid = r.addApp(push.DefaultApp, pageOrigin)
+	r.addApp("other", otherOrigin)
+	for _, scope := range api.AllScopes {
+		r.keys[scope] = r.addKey(push.DefaultApp, scope)
+	}
+	r.keys["other"] = r.addKey("other", "admin")
+
+	provider, err := webpush.New(webpush.Config{
+		Key: func(ctx context.Context, app string, public []byte) (webpush.Key, error) {
+			keys, err := r.store.ListVAPIDKeys(ctx, app)
+			for _, key := range keys {
+				if bytes.Equal(key.Public, public) {
+					return webpush.Key{Private: key.Private, Subject: "mailto:operator@belfry.dev"}, nil
+				}
+			}
+			return webpush.Key{}, err
+		},
+		AllowHosts: []string{strings.TrimPrefix(r.service.Origin(), "http://")},
+	})
+	require.NoError(t, err)
+	t.Cleanup(provider.Close)
+	r.system, err = actors.Start(t.Context(), actors.Config{
+		Store: r.store, Providers: map[push.Kind]push.Provider{push.WebPush: provider},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, r.system.Drain(ctx))
+	})
+	server, err := api.New(t.Context(), api.Config{Store: r.store, System: r.system, Validate: provider.Validate, Demo: true})
+	require.NoError(t, err)
+	front := httptest.NewServer(server.Handler())
+	t.Cleanup(front.Close)
+	r.url = front.URL
+	return r
+}
+
+func (r *rig) addApp(name, origin string) (vapidPublic []byte) {
+	r.Helper()
+	require.NoError(r, r.store.CreateApp(r.Context(), store.App{
+		Name: name, Origins: []string{origin}, VAPIDSubject: "mailto:operator@belfry.dev",
+		TokenSecret: []byte("the token secret of the app " + name), CreatedAt: time.Now(),
+	}))
+	public, private, err := webpush.GenerateKey()
+	require.NoError(r, err)
+	require.NoError(r, r.store.CreateVAPIDKey(r.Context(), store.VAPIDKey{App: name, Public: public, Private: private, CreatedAt: time.Now()}))
+	return public
+}
+
+func (r *rig) addKey(app string, scopes ...string) string {
+	r.Helper()
+	key, secret := api.NewAPIKey(app, "for tests", scopes, time.Now())
+	require.NoError(r, r.store.CreateAPIKey(r.Context(), key))
+	return secret
+}
+
+// request is one call: the zero values are a GET with the admin key and no body.
+type request struct {
+	method, path string
+	key          string // "-" for none
+	body         any    // a string goes as it is
+	contentType  string
+	origin       string
+}
+
+// answer is what came back.
+type answer struct {
+	status  int
+	header  http.Header
+	body    []byte
+	problem api.Problem
+}
+
+func (r *rig) do(q request) answer {
+	r.Helper()
+	var body io.Reader
+	switch b := q.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	default:
+		encoded, err := json.Marshal(b)
+		require.NoError(r, err)
+		body = bytes.NewReader(encoded)
+	}
+	if q.method == "" {
+		q.method = http.MethodGet
+	}
+	sent, err := http.NewRequestWithContext(r.Context(), q.method, r.url+q.path, body)
+	require.NoError(r, err)
+	switch q.key {
+	case "":
+		sent.Header.Set("Authorization", "Bearer "+r.keys["admin"])
+	case "-":
+	default:
+		sent.Header.Set("Authorization", "Bearer "+q.key)
+	}
+	if q.body != nil {
+		sent.Header.Set("Content-Type", "application/json")
+	}
+	if q.contentType != "" {
+		sent.Header.Set("Content-Type", q.contentType)
+	}
+	if q.origin != "" {
+		sent.Header.Set("Origin", q.origin)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	got, err := client.Do(sent)
+	require.NoError(r, err)
+	defer got.Body.Close()
+	a := answer{status: got.StatusCode, header: got.Header}
+	a.body, err = io.ReadAll(got.Body)
+	require.NoError(r, err)
+	if a.status >= 400 && a.status != http.StatusServiceUnavailable {
+		require.Equal(r, "application/problem+json", got.Header.Get("Content-Type"), "%s %s: %s", q.method, q.path, a.body)
+		require.NoError(r, json.Unmarshal(a.body, &a.problem))
+		require.Equal(r, a.status, a.problem.Status)
+		require.NotEmpty(r, a.problem.Code)
+		require.True(r, strings.HasSuffix(a.problem.Detail, "."), "a sentence: %q", a.problem.Detail)
+	}
+	return a
+}
+
+// must does what has to succeed with this status.
+func (r *rig) must(status int, q request, into any) {
+	r.Helper()
+	a := r.do(q)
+	require.Equal(r, status, a.status, "%s %s: %s", q.method, q.path, a.body)
+	if into != nil {
+		require.NoError(r, json.Unmarshal(a.body, into))
+	}
+}
+
+// browser is a simulated browser at the push service.
+func (r *rig) browser(answers ...pushtest.Answer) (*pushtest.Endpoint, *pushtest.Browser) {
+	r.Helper()
+	endpoint := r.service.NewEndpoint(answers...)
+	return endpoint, pushtest.NewBrowser(r, push.Endpoint(endpoint.URL))
+}
+
+// json is what the browser's PushSubscription.toJSON() gives.
+func (r *rig) json(browser *pushtest.Browser) map[string]any {
+	sub := browser.Subscription(push.User{App: push.DefaultApp, ID: "x"}, r.vapid)
+	return map[string]any{
+		"endpoint": string(sub.Endpoint), "expirationTime": nil,
+		"keys": map[string]any{"p256dh": push.EncodeBase64(sub.P256dh), "auth": push.EncodeBase64(sub.Auth)},
+	}
+}
+
+func (r *rig) subscribe(user string, browser *pushtest.Browser) api.Subscription {
+	r.Helper()
+	var made api.Subscription
+	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/users/" + url.PathEscape(user) + "/subscriptions", body: r.json(browser)}, &made)
+	return made
+}
+
+func (r *rig) token(user string) string {
+	r.Helper()
+	var made api.UserToken
+	r.must(http.StatusCreated, request{method: "POST", path: "/v1/users/" + url.PathEscape(user) + "/tokens"}, &made)
+	return made.Token
+}
+
+func (r *rig) send(user string) string {
+	r.Helper()
+	var accepted api.AcceptedNotifications
+	r.must(http.StatusAccepted, request{method: "POST", path: "/v1/notifications", body: map[string]any{"user": user, "title": "hello"}}, &accepted)
+	require.Len(r, accepted.Notifications, 1)
+	require.Equal(r, user, accepted.Notifications[0].User)
+	return accepted.Notifications[0].Id
+}
+
+// finished waits until every delivery of a notification is final.
+func (r *rig) finished(id string) api.Notification {
+	r.Helper()
+	var n api.Notification
+	require.Eventually(r, func() bool {
+		r.must(http.StatusOK, request{path: "/v1/notifications/" + id}, &n)
+		return n.State == "finished"
+	}, 10*time.Second, 5*time.Millisecond)
+	return n
+}
+
+// rows counts what is stored for a user, of any app.
+func (r *rig) rows(user string) int {
+	r.Helper()
+	n := 0
+	for _, app := range []string{push.DefaultApp, "other"} {
+		found, err := r.store.ListSubscriptions(r.Context(), []push.User{{App: app, ID: user}})
+		require.NoError(r, err)
+		for _, list := range found {
+			n += len(list)
+		}
+	}
+	return n
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return list
+}
+
+func newFront(t *testing.T, handler http.Handler) string {
+	front := httptest.NewServer(handler)
+	t.Cleanup(front.Close)
+	return front.URL
+}

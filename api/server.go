@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+// Store is what the API reads and keeps by itself. Whatever concerns work or
+// subscriptions goes through actors.System.
+type Store interface {
+	store.Apps
+	store.APIKeys
+	store.VAPIDKeys
+	ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error)
+	GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error)
+	Ping(ctx context.Context) error
+}
+
+// Config says what a Server works with.
+type Config struct {
+	Store    Store                         // required
+	System   *actors.System                // required
+	Validate func(push.Subscription) error // required; a *push.InvalidError says what is wrong with a subscription
+	Log      *slog.Logger                  // internal errors; default: nothing
+	Demo     bool                          // serve /demo, where anyone can subscribe and send to themselves
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("Config.Store is missing")
+	case c.System == nil:
+		return errors.New("Config.System is missing")
+	case c.Validate == nil:
+		return errors.New("Config.Validate is missing")
+	}
+	return nil
+}
+
+// Server answers the API. Its handler may serve from many goroutines.
+type Server struct {
+	config  Config
+	tenants tenants
+	keys    keyCache
+}
+
+// New makes a Server for the apps in the store.
+func New(ctx context.Context, config Config) (*Server, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	tenants, err := loadTenants(ctx, config.Store)
+	if err != nil {
+		return nil, fmt.Errorf("load the apps: %w", err)
+	}
+	return &Server{config: config, tenants: tenants}, nil
+}
+
+// Handler serves the API, the browser's files and, if configured, the demo.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  s.writeError,
+		ResponseErrorHandlerFunc: s.writeError,
+	})
+	HandlerWithOptions(strict, StdHTTPServerOptions{
+		BaseRouter:       mux,
+		Middlewares:      []MiddlewareFunc{s.decodeStrictly, s.authorise, s.allowOrigins},
+		ErrorHandlerFunc: s.writeError,
+	})
+	mux.Handle("GET /debug/actors/{path...}", withSlashes(mux))
+	s.serveFiles(mux)
+	s.serveDemo(mux)
+	s.servePreflight(mux)
+	return s.problems(mux)
+}
+
+// Waiting answers for a process that cannot serve yet: it is alive, but not
+// ready, for the reason given.
+func Waiting(reason string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, Health{Status: "ok", Reasons: []string{}})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		writeUnready(w, []string{reason})
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, problem{
+			status: http.StatusServiceUnavailable, code: "standby", retryAfter: 5 * time.Second,
+			detail: "This process does not serve yet: " + reason + ". Send the request to the active one, or again later.",
+		})
+	})
+	return mux
+}
+
+// GetHealth says that the process is alive.
+func (s *Server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthResponseObject, error) {
+	return GetHealth200JSONResponse{Status: "ok", Reasons: []string{}}, nil
+}
+
+const pingTimeout = 2 * time.Second // for the store to answer a readiness check
+
+// GetReadiness says whether work can be taken.
+func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
+	reasons := []string{}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := s.config.Store.Ping(ctx); err != nil {
+		s.config.Log.WarnContext(ctx, "the store does not answer", "error", err)
+		reasons = append(reasons, "the store does not answer")
+	}
+	if err := s.config.System.Err(); err != nil {
+		reasons = append(reasons, err.Error())
+	}
+	if len(reasons) > 0 {
+		return GetReadiness503JSONResponse{Status: "unavailable", Reasons: reasons}, nil
+	}
+	return GetReadiness200JSONResponse{Status: "ok", Reasons: reasons}, nil
+}
