@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -190,7 +189,7 @@ func (r *rig) inspect(path string) Page {
 // pathOfUser is where a user's actor stands in the tree.
 func (r *rig) pathOfUser(user string) string {
 	u := userNamed(user)
-	return fmt.Sprintf("/registry/%d/%s", r.rangeIndex(u.Shard()), userName(u))
+	return "/registry/" + r.rangeName(r.rangeIndex(u.Shard())) + "/" + userName(u)
 }
 
 // service is a push.Provider that does as told: a browser's script is read

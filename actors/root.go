@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
@@ -46,9 +47,15 @@ func newRegistry(s *System) *supervisor {
 		giveUp: func(ctx actor.Supervisor, reason, message any) { ctx.EscalateFailure(reason, message) },
 	}
 	for i := range s.config.Ranges {
-		v.specs = append(v.specs, childSpec{fmt.Sprint(i), func() actor.Actor { return newShards(s, s.shardsOf(i)) }})
+		v.specs = append(v.specs, childSpec{s.rangeName(i), func() actor.Actor { return newShards(s, s.shardsOf(i)) }})
 	}
 	return v
+}
+
+// rangeName is the name of a range's actor: its number, of even width so that
+// names sort like numbers.
+func (s *System) rangeName(index int) string {
+	return fmt.Sprintf("%0*d", len(strconv.Itoa(s.config.Ranges-1)), index)
 }
 
 // shardsOf gives the shards of one range: the inverse of rangeIndex.

@@ -125,7 +125,11 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	}
 	s := &System{
 		config: config,
-		actors: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return config.Log })),
+		actors: actor.NewActorSystem(
+			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return config.Log }),
+			// A goroutine per dead letter waits for this long.
+			actor.WithDeadLetterThrottleInterval(time.Millisecond),
+		),
 		ids:    idClock{last: last},
 		done:   make(chan struct{}),
 	}
@@ -136,7 +140,7 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	s.lanes = s.actors.NewLocalPID(rootName + "/lanes")
 	s.janitor = s.actors.NewLocalPID(rootName + "/janitor")
 	for i := range config.Ranges {
-		s.ranges = append(s.ranges, s.actors.NewLocalPID(fmt.Sprintf("%s/registry/%d", rootName, i)))
+		s.ranges = append(s.ranges, s.actors.NewLocalPID(rootName+"/registry/"+s.rangeName(i)))
 	}
 	s.root, err = s.actors.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return newRoot(s) }), rootName)
 	if err != nil {
