@@ -1,0 +1,58 @@
+# Belfry's tasks. `make` lists them; CI calls these alone.
+
+GO       ?= go
+BIN      := bin/belfry
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+TOOL     := $(GO) tool -modfile=tools.mod
+COVERED  := ./push/... ./actors/... ./store/...
+COVERAGE := 80
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test unit race browser cover lint fmt generate fuzz bench deps clean
+
+help: ## List the tasks
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/belfry
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/belfry
+
+run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
+	$(BIN) serve
+
+test: deps lint race cover ## Everything: lint, unit, both stores, race, real browser, coverage
+
+unit: ## The quick tests: no browser, no PostgreSQL needed
+	BELFRY_SKIP_BROWSER=1 $(GO) test ./...
+
+race: deps ## All tests under the race detector, both stores and the real browser included
+	BELFRY_REQUIRE_POSTGRES=1 BELFRY_REQUIRE_FIREFOX=1 $(GO) test -race -timeout 20m ./...
+
+browser: deps ## The end-to-end test alone: the real binary, a real Firefox
+	BELFRY_REQUIRE_FIREFOX=1 $(GO) test -count 1 -v -run Browser ./cmd/belfry
+
+cover: deps ## Coverage of push, actors and store; fails below 80 % in any of them
+	BELFRY_REQUIRE_POSTGRES=1 .ci/coverage $(COVERAGE) push actors store
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+fmt: ## Format the code
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+generate: ## Make the code that comes from api/openapi.yaml anew
+	$(GO) generate ./...
+
+fuzz: ## Fuzz every decoder for a short while
+	.ci/fuzz 10s
+
+bench: ## Go benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./push/... ./store/... ./actors/...
+
+deps: ## Install what the tests need and is absent: PostgreSQL's server, Firefox
+	@.ci/deps
+
+clean: ## Remove what was built
+	rm -rf bin coverage
