@@ -130,8 +130,8 @@ func Start(ctx context.Context, config Config) (*System, error) {
 			// A goroutine per dead letter waits for this long.
 			actor.WithDeadLetterThrottleInterval(time.Millisecond),
 		),
-		ids:    idClock{last: last},
-		done:   make(chan struct{}),
+		ids:  idClock{last: last},
+		done: make(chan struct{}),
 	}
 	s.released.Store(&last)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -291,19 +291,24 @@ func (s *System) giveUp(err error) {
 	})
 }
 
+// Draining tells whether Drain was called.
+func (s *System) Draining() bool { return s.draining.Load() }
+
 // Drain stops the tree without losing anything: nothing new is accepted or
-// sent; what is being sent may finish until ctx ends; outcomes are made
-// durable; the rest stays pending in the store for the next start. Call it
-// once. It returns an error when something did not finish in time; the tree
-// has stopped all the same.
+// sent; what is being sent may finish until ctx ends, and is cut off then;
+// outcomes are made durable; the rest stays pending in the store for the next
+// start. Call it once. It returns an error when the tree itself did not come
+// to rest, and has stopped it all the same.
 func (s *System) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	defer s.cancel()
 	var errs []error
 	if _, err := s.ask(s.lanes, &halt{}, remaining(ctx)); err != nil {
-		errs = append(errs, fmt.Errorf("wait for sends under way: %w", err))
+		s.cancelSends()
+		if _, err := s.ask(s.lanes, &halt{}, askTimeout); err != nil {
+			errs = append(errs, fmt.Errorf("wait for sends that were cut off: %w", err))
+		}
 	}
-	s.cancelSends()
 	for _, pid := range s.ranges {
 		if _, err := s.ask(pid, &settle{}, remaining(ctx)); err != nil {
 			errs = append(errs, fmt.Errorf("settle %s: %w", pid.Id, err))

@@ -353,6 +353,9 @@ func TestBrowsers_RegisterThemselves(t *testing.T) {
 	r.must(http.StatusOK, request{path: "/v1/config", key: "-"}, &config)
 	require.Equal(t, push.EncodeBase64(r.vapid), config.VapidPublicKey)
 	r.must(http.StatusOK, request{path: "/v1/config", key: token}, &config)
+	r.must(http.StatusOK, request{path: "/v1/config", key: r.keys["send"]}, nil)
+	require.Equal(t, http.StatusUnauthorized, r.do(request{method: "PUT", path: "/v1/me/subscriptions", body: r.json(laptop)}).status,
+		"an API key is no user token")
 
 	body := r.json(laptop)
 	body["vapid_public_key"] = config.VapidPublicKey
@@ -431,7 +434,7 @@ func TestTokens_ThatAreNotValid(t *testing.T) {
 		"without a user":       sign(jwt.SigningMethodHS256, secret, claims(set("sub", ""))),
 		"an odd renewal":       sign(jwt.SigningMethodHS256, secret, claims(set("aud", "belfry:renewal"))),
 		"nonsense":             "a.b.c",
-		"an API key":           r.keys["admin"],
+		"an unknown API key":   "belfry_nobodys",
 	} {
 		got := r.do(request{path: "/v1/config", key: token})
 		require.Equal(t, http.StatusUnauthorized, got.status, what)

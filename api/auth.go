@@ -52,11 +52,11 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 func (s *Server) identify(r *http.Request, needs scope) (caller, error) {
 	credential, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
-	case needs == open, needs == userTokenOr && !given:
+	case needs == open, needs == anyone && !given:
 		return caller{}, nil
 	case !given:
 		return caller{}, errUnauthorized
-	case needs == userTokenOnly, needs == userTokenOr:
+	case needs == userToken, needs == anyone && isToken(credential):
 		return s.verifyToken(credential, time.Now())
 	default:
 		return s.verifyKey(r.Context(), credential, needs)
@@ -87,7 +87,7 @@ func APIKeyOf(app, name, secret string, scopes []string, now time.Time) store.AP
 // verifyKey finds the key by its hash: the comparison is one of hashes, whose
 // time tells nothing about the key.
 func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (caller, error) {
-	if strings.Count(secret, ".") == 2 {
+	if isToken(secret) {
 		return caller{}, problem{
 			status: http.StatusUnauthorized, code: "unauthorized",
 			detail: "This operation needs an API key; a user token is for /v1/me/… and /v1/config.",
@@ -100,7 +100,7 @@ func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (cal
 	if err != nil {
 		return caller{}, fmt.Errorf("find the API key: %w", err)
 	}
-	if !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
+	if needs != anyone && !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
 		return caller{}, problem{
 			status: http.StatusForbidden, code: "forbidden",
 			detail: fmt.Sprintf("This API key may not do this: it lacks the scope %s. Use a key that has it.", needs),
@@ -108,6 +108,9 @@ func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (cal
 	}
 	return caller{app: key.App}, nil
 }
+
+// isToken tells a JSON Web Token from an API key.
+func isToken(credential string) bool { return strings.Count(credential, ".") == 2 }
 
 // checkOrigin keeps pages of strange web origins from using a token.
 func (s *Server) checkOrigin(r *http.Request, who caller) error {

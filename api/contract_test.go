@@ -56,10 +56,10 @@ func neededBy(security []map[string][]string) scope {
 		return open
 	case security[0]["apiKey"] != nil:
 		return scope(security[0]["apiKey"][0])
-	case len(security) == 2:
-		return userTokenOr
+	case len(security) == 3:
+		return anyone
 	default:
-		return userTokenOnly
+		return userToken
 	}
 }
 

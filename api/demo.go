@@ -76,7 +76,7 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 
 // demoUser is whose token the request bears, if the demo made it.
 func (s *Server) demoUser(r *http.Request) (push.User, error) {
-	who, err := s.identify(r, userTokenOnly)
+	who, err := s.identify(r, userToken)
 	if err != nil {
 		return push.User{}, err
 	}

@@ -10,9 +10,9 @@ const (
 	scopeRead      scope = "read"
 	scopeAdmin     scope = "admin"
 
-	userTokenOnly scope = "(user token)"           // a browser's, not an API key
-	userTokenOr   scope = "(user token or nobody)" // a browser's, or no token at all
-	open          scope = ""                       // anybody
+	userToken scope = "(user token)" // a browser's
+	anyone    scope = "(anyone)"     // with or without a key or token: the answer depends on its app
+	open      scope = ""             // anybody, without looking
 )
 
 // operation is what is known of one besides its handler. A test compares
@@ -34,9 +34,9 @@ var operations = map[string]operation{
 	"PUT /v1/users/{user}/subscriptions":         {needs: scopeSubscribe, body: bodyOf[BrowserSubscription]},
 	"DELETE /v1/users/{user}/subscriptions/{id}": {needs: scopeSubscribe},
 	"POST /v1/users/{user}/tokens":               {needs: scopeSubscribe, body: bodyOf[NewUserToken], bodyOptional: true},
-	"PUT /v1/me/subscriptions":                   {needs: userTokenOnly, body: bodyOf[BrowserSubscription], browser: true},
-	"DELETE /v1/me/subscriptions":                {needs: userTokenOnly, browser: true},
-	"GET /v1/config":                             {needs: userTokenOr, browser: true},
+	"PUT /v1/me/subscriptions":                   {needs: userToken, body: bodyOf[BrowserSubscription], browser: true},
+	"DELETE /v1/me/subscriptions":                {needs: userToken, browser: true},
+	"GET /v1/config":                             {needs: anyone, browser: true},
 	"GET /v1/keys":                               {needs: scopeAdmin},
 	"POST /v1/keys":                              {needs: scopeAdmin, body: bodyOf[NewKey]},
 	"DELETE /v1/keys/{id}":                       {needs: scopeAdmin},

@@ -121,6 +121,9 @@ func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) 
 		s.config.Log.WarnContext(ctx, "the store does not answer", "error", err)
 		reasons = append(reasons, "the store does not answer")
 	}
+	if s.config.System.Draining() {
+		reasons = append(reasons, "it is shutting down")
+	}
 	if err := s.config.System.Err(); err != nil {
 		reasons = append(reasons, err.Error())
 	}

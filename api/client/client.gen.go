@@ -457,7 +457,7 @@ type ClientInterface interface {
 
 	// GetConfig What the snippet needs to subscribe a browser
 	//
-	// With a user token, the configuration of its app; without, of the app `default`.
+	// With a user token or an API key, the configuration of its app; without, of the app `default`.
 	//
 	// Corresponds with GET /v1/config (the `GetConfig` operationId).
 	GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -660,7 +660,7 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 
 // GetConfig What the snippet needs to subscribe a browser
 //
-// With a user token, the configuration of its app; without, of the app `default`.
+// With a user token or an API key, the configuration of its app; without, of the app `default`.
 //
 // Corresponds with GET /v1/config (the `GetConfig` operationId).
 func (c *Client) GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1726,7 +1726,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetConfigWithResponse What the snippet needs to subscribe a browser
 	//
-	// With a user token, the configuration of its app; without, of the app `default`.
+	// With a user token or an API key, the configuration of its app; without, of the app `default`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2739,7 +2739,7 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 
 // GetConfigWithResponse What the snippet needs to subscribe a browser
 //
-// With a user token, the configuration of its app; without, of the app `default`.
+// With a user token or an API key, the configuration of its app; without, of the app `default`.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -187,7 +187,7 @@ type refusal struct {
 }
 
 func refused(status int, format string, args ...any) *refusal {
-	return &refusal{status, errors.New(fmt.Sprintf(format, args...))}
+	return &refusal{status, fmt.Errorf(format, args...)}
 }
 
 func refuse(w http.ResponseWriter, r *refusal) {

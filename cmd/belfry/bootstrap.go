@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/webpush"
+	"github.com/belfryhq/belfry/store"
+)
+
+// givenKeyName is the name of the API key that came by BELFRY_ADMIN_KEY.
+const givenKeyName = "BELFRY_ADMIN_KEY"
+
+// firstRun is what was made that has to be shown.
+type firstRun struct{ adminKey string }
+
+// bootstrap makes what the service cannot do without, and is not there yet:
+// the default app, its VAPID key and an admin key. What the flags say about
+// the default app takes effect.
+func (f *serveFlags) bootstrap(ctx context.Context, db store.Store) (firstRun, error) {
+	if err := f.ensureApp(ctx, db); err != nil {
+		return firstRun{}, fmt.Errorf("set up the app %s: %w", push.DefaultApp, err)
+	}
+	if err := f.ensureVAPIDKey(ctx, db); err != nil {
+		return firstRun{}, fmt.Errorf("set up the VAPID key: %w", err)
+	}
+	made, err := f.ensureAdminKey(ctx, db)
+	if err != nil {
+		return firstRun{}, fmt.Errorf("set up the admin key: %w", err)
+	}
+	return made, nil
+}
+
+func (f *serveFlags) ensureApp(ctx context.Context, db store.Store) error {
+	subject := f.VAPIDSubject
+	if subject == "" {
+		subject = defaultSubject
+	}
+	app, err := db.GetApp(ctx, push.DefaultApp)
+	if errors.Is(err, store.ErrNotFound) {
+		secret := make([]byte, 32)
+		rand.Read(secret) // never fails (crypto/rand)
+		return db.CreateApp(ctx, store.App{
+			Name: push.DefaultApp, Origins: f.AllowedOrigins, VAPIDSubject: subject, TokenSecret: secret, CreatedAt: time.Now(),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if slices.Equal(app.Origins, f.AllowedOrigins) && app.VAPIDSubject == subject {
+		return nil
+	}
+	app.Origins, app.VAPIDSubject = f.AllowedOrigins, subject
+	return db.UpdateApp(ctx, app)
+}
+
+// ensureVAPIDKey makes a key if there is none, or makes the given one the
+// current key. Older ones stay: subscriptions were made with them.
+func (f *serveFlags) ensureVAPIDKey(ctx context.Context, db store.Store) error {
+	keys, err := db.ListVAPIDKeys(ctx, push.DefaultApp)
+	if err != nil {
+		return err
+	}
+	key := store.VAPIDKey{App: push.DefaultApp, CreatedAt: time.Now()}
+	switch {
+	case f.VAPIDPrivateKey != "":
+		if key.Private, err = webpush.ParsePrivateKey(f.VAPIDPrivateKey); err != nil {
+			return err
+		}
+		if key.Public, err = webpush.PublicKey(key.Private); err != nil {
+			return err
+		}
+	case len(keys) == 0:
+		if key.Public, key.Private, err = webpush.GenerateKey(); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	if err := db.CreateVAPIDKey(ctx, key); !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	if len(keys) > 0 && !slices.Equal(keys[0].Public, key.Public) {
+		return errors.New("BELFRY_VAPID_PRIVATE_KEY is a key that another one has replaced since: unset it, or give a new one")
+	}
+	return nil
+}
+
+// ensureAdminKey sees to it that the given key, and no key given before, is an
+// admin's; without one it makes a key when there is none at all.
+func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstRun, error) {
+	keys, err := db.ListAPIKeys(ctx, push.DefaultApp)
+	if err != nil {
+		return firstRun{}, err
+	}
+	if f.AdminKey == "" {
+		if len(keys) > 0 {
+			return firstRun{}, nil
+		}
+		key, secret := api.NewAPIKey(push.DefaultApp, "first admin key", []string{"admin"}, time.Now())
+		return firstRun{adminKey: secret}, db.CreateAPIKey(ctx, key)
+	}
+	given := api.APIKeyOf(push.DefaultApp, givenKeyName, f.AdminKey, []string{"admin"}, time.Now())
+	known := false
+	for _, key := range keys {
+		switch {
+		case key.Hash == given.Hash:
+			known = true
+		case key.Name == givenKeyName:
+			if err := db.DeleteAPIKey(ctx, push.DefaultApp, key.ID); err != nil {
+				return firstRun{}, err
+			}
+		}
+	}
+	if known {
+		return firstRun{}, nil
+	}
+	return firstRun{}, db.CreateAPIKey(ctx, given)
+}
+
+// vapidKeys finds the private half of a key, and the subject, in the store.
+func vapidKeys(db store.Store) func(context.Context, string, []byte) (webpush.Key, error) {
+	return func(ctx context.Context, name string, public []byte) (webpush.Key, error) {
+		app, err := db.GetApp(ctx, name)
+		if errors.Is(err, store.ErrNotFound) {
+			return webpush.Key{}, webpush.ErrUnknownKey
+		}
+		if err != nil {
+			return webpush.Key{}, err
+		}
+		keys, err := db.ListVAPIDKeys(ctx, name)
+		if err != nil {
+			return webpush.Key{}, err
+		}
+		for _, key := range keys {
+			if slices.Equal(key.Public, public) {
+				return webpush.Key{Private: key.Private, Subject: app.VAPIDSubject}, nil
+			}
+		}
+		return webpush.Key{}, webpush.ErrUnknownKey
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/belfryhq/belfry/push/webpush"
+	"github.com/belfryhq/belfry/store"
+	"github.com/belfryhq/belfry/store/postgres"
+	"github.com/belfryhq/belfry/store/sqlite"
+)
+
+// This file is the one place where flags and environment are declared and
+// checked.
+
+// storeFlags say where the data is.
+type storeFlags struct {
+	DatabaseURL string `env:"BELFRY_DATABASE_URL" placeholder:"postgres://…" help:"PostgreSQL to keep everything in. Default: SQLite in the data directory."`
+	DataDir     string `env:"BELFRY_DATA_DIR" default:"./var" help:"Directory of the SQLite database."`
+}
+
+// open connects to the store, without acquiring it.
+func (f storeFlags) open(ctx context.Context) (store.Store, error) {
+	if f.DatabaseURL != "" {
+		return postgres.Open(ctx, postgres.Config{URL: f.DatabaseURL})
+	}
+	return sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(f.DataDir, "belfry.db")})
+}
+
+// writers is how many groups the store takes at the same time.
+func (f storeFlags) writers() int {
+	if f.DatabaseURL != "" {
+		return 2
+	}
+	return 1
+}
+
+// serveFlags configure the service.
+type serveFlags struct {
+	storeFlags `embed:""`
+
+	Listen          string        `env:"BELFRY_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on, host:port."`
+	AdminKey        string        `env:"BELFRY_ADMIN_KEY" placeholder:"KEY" help:"API key with every scope, of at least 20 characters. Default: made on the first run and printed once."`
+	AllowedOrigins  []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Web origins whose pages may register browsers, such as https://app.your.domain."`
+	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain."`
+	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
+	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
+	Demo            bool          `env:"BELFRY_DEMO" help:"Serve /demo on any address; it is served on a loopback address anyway."`
+	IdleAfter       time.Duration `env:"BELFRY_IDLE_AFTER" default:"30s" help:"Users without work leave memory after this."`
+	Retention       time.Duration `env:"BELFRY_RETENTION" default:"720h" help:"Finished notifications are kept for this long."`
+	LogFormat       string        `env:"BELFRY_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
+	LogLevel        string        `env:"BELFRY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. With debug every delivery is logged."`
+}
+
+// defaultSubject stands in tokens as long as none is configured: push
+// services want one, and Apple refuses messages without.
+const defaultSubject = "https://github.com/belfryhq/belfry"
+
+const adminKeyMin = 20 // characters
+
+// check finds what is wrong with the flags before anything is done with them.
+func (f *serveFlags) check() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(f.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("--listen (BELFRY_LISTEN): %q is not host:port, such as 127.0.0.1:8080", f.Listen))
+	}
+	if f.DatabaseURL != "" && !strings.HasPrefix(f.DatabaseURL, "postgres://") && !strings.HasPrefix(f.DatabaseURL, "postgresql://") {
+		errs = append(errs, errors.New("--database-url (BELFRY_DATABASE_URL): it does not begin with postgres://"))
+	}
+	if f.AdminKey != "" && len(f.AdminKey) < adminKeyMin {
+		errs = append(errs, fmt.Errorf("--admin-key (BELFRY_ADMIN_KEY): it has %d characters; use at least %d random ones, for example from: openssl rand -hex 20", len(f.AdminKey), adminKeyMin))
+	}
+	if f.IdleAfter < time.Second || f.Retention < time.Hour {
+		errs = append(errs, errors.New("--idle-after (BELFRY_IDLE_AFTER) is at least 1s, --retention (BELFRY_RETENTION) at least 1h"))
+	}
+	for _, origin := range f.AllowedOrigins {
+		if err := checkOrigin(origin); err != nil {
+			errs = append(errs, fmt.Errorf("--allowed-origins (BELFRY_ALLOWED_ORIGINS): %w", err))
+		}
+	}
+	if f.VAPIDSubject != "" {
+		if err := webpush.ValidateSubject(f.VAPIDSubject); err != nil {
+			errs = append(errs, fmt.Errorf("--vapid-subject (BELFRY_VAPID_SUBJECT): %w", err))
+		}
+	}
+	if f.VAPIDPrivateKey != "" {
+		if _, err := webpush.ParsePrivateKey(f.VAPIDPrivateKey); err != nil {
+			errs = append(errs, fmt.Errorf("--vapid-private-key (BELFRY_VAPID_PRIVATE_KEY): %w", err))
+		}
+	}
+	if browsers, err := f.sender(nil); err != nil {
+		errs = append(errs, err)
+	} else {
+		browsers.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// sender is what reaches browsers, with the VAPID keys of the store.
+func (f *serveFlags) sender(db store.Store) (*webpush.Provider, error) {
+	browsers, err := webpush.New(webpush.Config{Key: vapidKeys(db), AllowHosts: f.AllowPushHosts})
+	if err != nil {
+		return nil, fmt.Errorf("--allow-push-hosts (BELFRY_ALLOW_PUSH_HOSTS): %w", err)
+	}
+	return browsers, nil
+}
+
+// checkOrigin accepts what browsers send in the Origin header.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) {
+		return fmt.Errorf("%q is not a web origin; write it as browsers do, in lower case and without a path: https://app.your.domain", origin)
+	}
+	return nil
+}
+
+// libraryLog is for what the actor library has to say, which is news only to
+// those who develop Belfry.
+func (f *serveFlags) libraryLog(log *slog.Logger) *slog.Logger {
+	if f.LogLevel != "debug" {
+		return nil
+	}
+	return log.With("part", "protoactor")
+}
+
+func (f *serveFlags) logger(to io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		panic(err) // the flag's enum allows no other
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, options))
+	}
+	return slog.New(slog.NewTextHandler(to, options))
+}

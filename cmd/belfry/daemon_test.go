@@ -1,0 +1,222 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/push/pushtest"
+)
+
+const adminKey = "an admin key for the tests"
+
+// binaryDir is where the program under test was built; TestMain removes it.
+var binaryDir string
+
+// binary builds the program under test, once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "belfry-under-test-")
+	if err != nil {
+		return "", err
+	}
+	binaryDir = dir
+	path := filepath.Join(dir, "belfry")
+	args := []string{"build", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// daemon is a real Belfry in a process of its own.
+type daemon struct {
+	t       *testing.T
+	flags   []string
+	url     string
+	command *exec.Cmd
+	output  *syncBuffer // log and greeting, of all its lives
+	exited  chan error
+}
+
+// startDaemon starts Belfry on a free port, with an empty SQLite store unless
+// the flags say otherwise. It ends with the test.
+func startDaemon(t *testing.T, flags ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, output: &syncBuffer{}, flags: append([]string{
+		"--listen", "127.0.0.1:0", "--data-dir", t.TempDir(), "--admin-key", adminKey,
+		"--vapid-subject", "mailto:operator@belfry.dev", "--log-level", "debug",
+	}, flags...)}
+	t.Cleanup(func() {
+		d.kill()
+		if t.Failed() {
+			t.Logf("output of belfry serve:\n%s", d.output.String())
+		}
+	})
+	d.start()
+	return d
+}
+
+// allowing lets the daemon talk to a push service on loopback.
+func allowing(service *pushtest.Service) []string {
+	return []string{"--allow-push-hosts", strings.TrimPrefix(service.Origin(), "http://")}
+}
+
+// start starts it again, on the same port, with more flags; those given last count.
+func (d *daemon) start(more ...string) {
+	d.t.Helper()
+	require.NoError(d.t, d.launch(more...))
+	eventually(d.t, "Belfry is ready", func() bool { return d.status("/readyz") == http.StatusOK })
+}
+
+// launch starts the process and returns once it says where it listens: then it
+// is alive, though not always ready.
+func (d *daemon) launch(more ...string) error {
+	d.t.Helper()
+	path, err := binary()
+	require.NoError(d.t, err)
+	d.command = exec.Command(path, append(append([]string{"serve"}, d.flags...), more...)...)
+	d.command.Stderr = d.output
+	stdout, err := d.command.StdoutPipe()
+	require.NoError(d.t, err)
+	require.NoError(d.t, d.command.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		fmt.Fprintln(d.output, lines.Text())
+		if _, url, ok := strings.Cut(lines.Text(), "is listening on "); ok {
+			d.url = url
+			d.flags = append(d.flags, "--listen", strings.TrimPrefix(url, "http://"))
+			break
+		}
+	}
+	d.exited = make(chan error, 1)
+	go func() {
+		for lines.Scan() {
+			fmt.Fprintln(d.output, lines.Text())
+		}
+		d.exited <- d.command.Wait()
+	}()
+	if d.url == "" {
+		return <-d.exited
+	}
+	return nil
+}
+
+// stop asks it to end, as an operator does, and returns how it ended.
+func (d *daemon) stop() error {
+	d.t.Helper()
+	require.NoError(d.t, d.command.Process.Signal(syscall.SIGTERM))
+	return d.wait()
+}
+
+// kill ends it as a power cut does. Killing what has ended does nothing.
+func (d *daemon) kill() {
+	if d.command == nil || d.exited == nil {
+		return
+	}
+	d.command.Process.Kill()
+	d.wait()
+}
+
+func (d *daemon) wait() error {
+	select {
+	case err := <-d.exited:
+		d.exited <- err
+		return err
+	case <-time.After(20 * time.Second):
+		d.t.Error("belfry serve does not end")
+		return nil
+	}
+}
+
+func (d *daemon) status(path string) int {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(d.url + path)
+	if err != nil {
+		return 0
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// call makes an API call that must succeed.
+func (d *daemon) call(method, path string, body, into any) {
+	d.t.Helper()
+	status, answer := d.try(method, path, body)
+	require.Less(d.t, status, 300, "%s %s: %s", method, path, answer)
+	if into != nil {
+		require.NoError(d.t, json.Unmarshal(answer, into))
+	}
+}
+
+// try makes an API call; 0 when there is no answer.
+func (d *daemon) try(method, path string, body any) (status int, answer []byte) {
+	var text bytes.Buffer
+	if body != nil {
+		require.NoError(d.t, json.NewEncoder(&text).Encode(body))
+	}
+	request, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, &text)
+	require.NoError(d.t, err)
+	request.Header.Set("Authorization", "Bearer "+adminKey)
+	request.Header.Set("Content-Type", "application/json")
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, nil
+	}
+	defer response.Body.Close()
+	answer, err = io.ReadAll(response.Body)
+	require.NoError(d.t, err)
+	return response.StatusCode, answer
+}
+
+// run runs another of the program's commands against the daemon.
+func (d *daemon) run(args ...string) (stdout string, err error) {
+	d.t.Helper()
+	path, err := binary()
+	require.NoError(d.t, err)
+	command := exec.Command(path, args...)
+	command.Env = append(os.Environ(), "BELFRY_SERVER="+d.url, "BELFRY_KEY="+adminKey)
+	var out, problem bytes.Buffer
+	command.Stdout, command.Stderr = &out, &problem
+	if err := command.Run(); err != nil {
+		return out.String(), fmt.Errorf("%w: %s", err, problem.String())
+	}
+	return out.String(), nil
+}
+
+// syncBuffer is a buffer that may be read while it is written.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write adds to it.
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+// String is all that was written.
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}

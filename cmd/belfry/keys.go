@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/belfryhq/belfry/api/client"
+)
+
+type keysCommand struct {
+	List   keysListCommand   `cmd:"" help:"List the API keys."`
+	Create keysCreateCommand `cmd:"" help:"Make an API key and print it, once."`
+	Revoke keysRevokeCommand `cmd:"" help:"Revoke an API key, at once."`
+	VAPID  keysVAPIDCommand  `cmd:"" name:"vapid" help:"Print the VAPID public key, which browsers subscribe with."`
+}
+
+type keysListCommand struct {
+	remoteFlags `embed:""`
+}
+
+// Run prints the API keys.
+func (c *keysListCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.ListKeysWithResponse(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := answered(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tSCOPES\tSINCE\tNAME")
+	for _, key := range list.Keys {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", key.Id, strings.Join(key.Scopes, ","), key.CreatedAt.Local().Format(time.DateTime), key.Name)
+	}
+	return table.Flush()
+}
+
+type keysCreateCommand struct {
+	remoteFlags `embed:""`
+	Name        string   `arg:"" optional:"" help:"What it is for."`
+	Scope       []string `required:"" enum:"send,subscribe,read,admin" help:"What it may do: send, subscribe, read, admin. May be given several times."`
+}
+
+// Run makes a key. The key alone goes to the output, so that it can be piped.
+func (c *keysCreateCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.CreateKeyWithResponse(ctx, client.NewKey{Name: c.Name, Scopes: c.Scope})
+	if err != nil {
+		return err
+	}
+	key, err := answered(response.JSON201, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(to.err, "Key %s with %s. It is shown only now:\n", key.Id, strings.Join(key.Scopes, ", "))
+	fmt.Fprintln(to.out, key.Key)
+	return nil
+}
+
+type keysRevokeCommand struct {
+	remoteFlags `embed:""`
+	ID          string `arg:"" name:"id" help:"The key's ID, from list."`
+}
+
+// Run revokes a key.
+func (c *keysRevokeCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.DeleteKeyWithResponse(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if err := done(http.StatusNoContent, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
+		return err
+	}
+	fmt.Fprintln(to.out, "Revoked.")
+	return nil
+}
+
+type keysVAPIDCommand struct {
+	Server string `env:"BELFRY_SERVER" default:"http://127.0.0.1:8080" help:"Base URL of the service."`
+}
+
+// Run prints the public key.
+func (c *keysVAPIDCommand) Run(ctx context.Context, to streams) error {
+	service, err := connect(c.Server)
+	if err != nil {
+		return err
+	}
+	response, err := service.GetConfigWithResponse(ctx)
+	if err != nil {
+		return err
+	}
+	config, err := answered(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(to.out, config.VapidPublicKey)
+	return nil
+}

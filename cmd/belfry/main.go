@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line.
+type cli struct {
+	Serve         serveCommand         `cmd:"" help:"Run the service."`
+	Send          sendCommand          `cmd:"" help:"Send a notification."`
+	Subscriptions subscriptionsCommand `cmd:"" help:"List and remove where users can be reached."`
+	Keys          keysCommand          `cmd:"" help:"Make, list and revoke API keys; show the VAPID key."`
+	Tree          treeCommand          `cmd:"" help:"Show the live actor tree."`
+	Health        healthCommand        `cmd:"" help:"Ask whether the service is alive, or ready."`
+	Migrate       migrateCommand       `cmd:"" help:"Bring the database's schema up to date, and exit."`
+	Version       versionCommand       `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// streams are where a command writes: results and, apart from them, the log.
+type streams struct{ out, err io.Writer }
+
+// run executes one command line and returns the exit code: 0 for success, 1
+// for a failure, 2 for a command line that makes no sense.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	exit := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("belfry"),
+		kong.Description("Belfry brings a notification to every browser a user has, and tells what became of it."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(streams{out: stdout, err: stderr}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "belfry:", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if exit >= 0 { // --help was given, and has been printed
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "belfry: %s\nbelfry --help lists the commands.\n", err)
+		return 2
+	}
+	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "belfry:", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/belfryhq/belfry/api/client"
+)
+
+type sendCommand struct {
+	remoteFlags `embed:""`
+
+	User        []string      `short:"u" required:"" sep:"none" placeholder:"ID" help:"Whom to notify. May be given several times."`
+	Title       string        `short:"t" required:"" help:"Title."`
+	Body        string        `short:"b" help:"Text."`
+	URL         string        `help:"Opened by a click."`
+	Icon        string        `help:"URL of a small picture."`
+	Tag         string        `help:"A shown notification with the same tag is replaced."`
+	Data        string        `placeholder:"JSON" help:"Handed to the service worker."`
+	TTL         time.Duration `default:"24h" help:"How long it is worth delivering."`
+	Urgency     string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
+	CollapseKey string        `help:"A notification with the same key that a push service still holds is replaced."`
+	Wait        bool          `short:"w" help:"Wait until it is final at every subscription, and say what became of it."`
+}
+
+// Run sends one notification to each user and prints the IDs.
+func (c *sendCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	ttl := int(c.TTL / time.Second)
+	body := client.NewNotifications{
+		Users: c.User, Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag,
+		Ttl: &ttl, Urgency: c.Urgency, CollapseKey: c.CollapseKey,
+	}
+	if c.Data != "" {
+		if !json.Valid([]byte(c.Data)) {
+			return fmt.Errorf("--data is not valid JSON; quote text inside: --data '\"text\"'")
+		}
+		body.Data = json.RawMessage(c.Data)
+	}
+	response, err := service.CreateNotificationsWithResponse(ctx, body)
+	if err != nil {
+		return err
+	}
+	accepted, err := answered(response.JSON202, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+	if err != nil {
+		return err
+	}
+	for _, n := range accepted.Notifications {
+		fmt.Fprintf(to.out, "%s  %s\n", n.Id, n.User)
+		if c.Wait {
+			if err := follow(ctx, service, n.Id, to.out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const followEvery = 300 * time.Millisecond // how often send --wait asks
+
+// follow prints a notification's deliveries as they become final.
+func follow(ctx context.Context, service *client.ClientWithResponses, id string, to io.Writer) error {
+	printed := make(map[string]bool)
+	for {
+		response, err := service.GetNotificationWithResponse(ctx, id)
+		if err != nil {
+			return err
+		}
+		n, err := answered(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+		if err != nil {
+			return err
+		}
+		for _, d := range n.Deliveries {
+			line := describeDelivery(d)
+			if d.State != "queued" && !printed[line] {
+				printed[line] = true
+				fmt.Fprintln(to, "  "+line)
+			}
+		}
+		if n.State == "finished" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(followEvery):
+		}
+	}
+}
+
+func describeDelivery(d client.Delivery) string {
+	line := d.State
+	if d.Subscription != "" {
+		line += fmt.Sprintf(" at %s %s (%s)", d.Kind, d.Host, d.Subscription[:16])
+	}
+	if d.Attempts > 1 || d.NextAttemptAt != nil {
+		line += fmt.Sprintf(", %d attempts", d.Attempts)
+	}
+	if d.Status != 0 {
+		line += fmt.Sprintf(", HTTP %d", d.Status)
+	}
+	if d.Reason != "" {
+		line += ": " + d.Reason
+	}
+	if d.NextAttemptAt != nil {
+		line += ", next at " + d.NextAttemptAt.Local().Format(time.TimeOnly)
+	}
+	return line
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const (
+	drainTimeout = 7 * time.Second  // for sends under way to finish, after SIGTERM
+	closeTimeout = time.Second      // for answers under way to be taken, after that
+	headerMax    = 16 << 10         // bytes of a request's header
+	headerWait   = 5 * time.Second  // for a request's header to arrive
+	requestWait  = 30 * time.Second // for a whole request to arrive
+	answerWait   = 60 * time.Second // for an answer to be taken
+	idleWait     = 2 * time.Minute  // for the next request on a connection
+)
+
+type serveCommand struct {
+	serveFlags `embed:""`
+	Check      bool `help:"Check the configuration and that the database can be reached, and exit."`
+}
+
+// Run serves until it is told to stop, and then drains.
+func (c *serveCommand) Run(ctx context.Context, to streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	db, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if c.Check {
+		if err := db.Ping(ctx); err != nil {
+			return fmt.Errorf("reach the database: %w", err)
+		}
+		fmt.Fprintln(to.out, "The configuration is fine, and the database can be reached.")
+		return nil
+	}
+	return c.serve(ctx, db, to)
+}
+
+// serve is the wiring, from the bottom to the top. It is stopped in reverse.
+func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) error {
+	log := c.logger(to.err)
+	front, err := listen(c.Listen, log)
+	if err != nil {
+		return err
+	}
+	defer front.close()
+	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
+	front.answer(api.Waiting("another process is active on this database"))
+	if err := db.Acquire(ctx); err != nil {
+		return err
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	made, err := c.bootstrap(ctx, db)
+	if err != nil {
+		return err
+	}
+	browsers, err := c.sender(db)
+	if err != nil {
+		return err
+	}
+	defer browsers.Close()
+	system, err := actors.Start(ctx, actors.Config{
+		Store:     db,
+		Providers: map[push.Kind]push.Provider{push.WebPush: browsers},
+		Observe:   observer(log),
+		Log:       c.libraryLog(log),
+		Writers:   c.writers(),
+		IdleAfter: c.IdleAfter,
+		Retention: c.Retention,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := api.New(ctx, api.Config{
+		Store:    db,
+		System:   system,
+		Validate: browsers.Validate,
+		Log:      log,
+		Demo:     c.Demo || front.loopback(),
+	})
+	if err != nil {
+		return errors.Join(err, drain(system))
+	}
+	front.answer(server.Handler())
+	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
+	c.greet(to, front, made)
+
+	reason := waitForEnd(ctx, system, db)
+	if reason != nil {
+		log.Error("cannot go on", "error", reason)
+	}
+	log.Info("draining")
+	return errors.Join(reason, drain(system))
+}
+
+// waitForEnd returns nil when the process was told to stop, and otherwise why
+// it cannot go on.
+func waitForEnd(ctx context.Context, system *actors.System, db store.Store) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-system.Done():
+		return system.Err()
+	case <-db.Lost():
+		return errors.New("the database no longer vouches that this process is the active one")
+	}
+}
+
+func drain(system *actors.System) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := system.Drain(ctx); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
+// frontDoor is the HTTP server. What it answers with can be exchanged.
+type frontDoor struct {
+	listener net.Listener
+	server   *http.Server
+	handler  atomic.Pointer[http.Handler]
+	done     chan struct{}
+}
+
+func listen(address string, log *slog.Logger) (*frontDoor, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--listen (BELFRY_LISTEN): %w", err)
+	}
+	f := &frontDoor{listener: listener, done: make(chan struct{})}
+	f.answer(api.Waiting("it is starting"))
+	f.server = &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.handler.Load()).ServeHTTP(w, r) }),
+		MaxHeaderBytes:    headerMax,
+		ReadHeaderTimeout: headerWait,
+		ReadTimeout:       requestWait,
+		WriteTimeout:      answerWait,
+		IdleTimeout:       idleWait,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(f.done)
+		f.server.Serve(listener) //nolint:errcheck // it ends by close
+	}()
+	return f, nil
+}
+
+func (f *frontDoor) answer(with http.Handler) { f.handler.Store(&with) }
+
+func (f *frontDoor) url() string { return "http://" + f.listener.Addr().String() }
+
+func (f *frontDoor) loopback() bool {
+	address, ok := f.listener.Addr().(*net.TCPAddr)
+	return ok && address.IP.IsLoopback()
+}
+
+// close lets requests that are being answered finish, for a while. Closing
+// twice does nothing.
+func (f *frontDoor) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if f.server.Shutdown(ctx) != nil {
+		f.server.Close() //nolint:errcheck // the listener is closed already
+	}
+	<-f.done
+}
+
+// greet tells a person where to go next.
+func (c *serveCommand) greet(to streams, front *frontDoor, made firstRun) {
+	if c.Demo || front.loopback() {
+		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.url())
+	}
+	if made.adminKey != "" {
+		fmt.Fprintf(to.out, "  Admin key   %s\n              It is shown only now. Keep it, for example: export BELFRY_KEY=%s\n", made.adminKey, made.adminKey)
+	}
+	if c.VAPIDSubject == "" {
+		fmt.Fprintln(to.out, "  For use     set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, so that push services can reach you")
+	}
+}
