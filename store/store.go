@@ -16,7 +16,8 @@
 //
 // Every method may be called from many goroutines. A method returns when its
 // change is durable: it survives kill -9 and power loss. Times are kept to
-// the millisecond. Text is UTF-8 without zero bytes, checked above.
+// the millisecond and come back in UTC; an empty list or key comes back nil.
+// Text is UTF-8 without zero bytes, checked above.
 //
 // Errors: ErrNotFound, ErrExists and ErrInUse are told apart by errors.Is;
 // any other error means that the database could not do it now, and that
@@ -110,7 +111,8 @@ type APIKey struct {
 
 // APIKeys keeps API keys.
 type APIKeys interface {
-	// CreateAPIKey adds a key; ErrExists if its hash or ID is there already.
+	// CreateAPIKey adds a key; ErrExists if its hash or ID is there already,
+	// ErrNotFound if its app is not.
 	CreateAPIKey(ctx context.Context, key APIKey) error
 	// FindAPIKey finds a key by its hash; ErrNotFound.
 	FindAPIKey(ctx context.Context, hash [32]byte) (APIKey, error)
@@ -131,7 +133,8 @@ type VAPIDKey struct {
 
 // VAPIDKeys keeps VAPID key pairs. The newest of an app is the current one.
 type VAPIDKeys interface {
-	// CreateVAPIDKey adds a key pair; ErrExists if the app has this one.
+	// CreateVAPIDKey adds a key pair; ErrExists if the app has this one,
+	// ErrNotFound if there is no such app.
 	CreateVAPIDKey(ctx context.Context, key VAPIDKey) error
 	// ListVAPIDKeys gives an app's key pairs, the newest first.
 	ListVAPIDKeys(ctx context.Context, app string) ([]VAPIDKey, error)
@@ -193,17 +196,19 @@ type Notifications interface {
 	DeleteUser(ctx context.Context, user push.User) (Forgotten, error)
 
 	// Maintain does the housekeeping that is due at now: it removes at most
-	// limit notifications accepted before the given time that have no pending
-	// row, with their deliveries, and makes room for new ones. It returns how many it
-	// removed; call it again while that is limit or more.
+	// limit notifications accepted before the given time, by the clock in their
+	// IDs, that have no pending row, with their deliveries, and makes room for
+	// new ones. Where a past day can be removed as a whole it is, whatever the
+	// limit. It returns how many it removed; call it again while that is limit
+	// or more.
 	Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error)
 }
 
 // Group is what one Commit writes. Rows are written in the order of the
 // fields, so a delivery and its notification may stand in one group.
 type Group struct {
-	// Accepted adds each notification and its pending row. An ID that exists
-	// already is an error and nothing is written.
+	// Accepted adds each notification and its pending row. With an ID that
+	// exists already nothing of the group is written: ErrExists.
 	Accepted []push.Notification
 
 	// Deliveries adds final deliveries. One whose notification is no longer

@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const (
+	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, expires_at`
+	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
+)
+
+// LastID gives the newest notification's ID, or the zero ID.
+func (s *Store) LastID(ctx context.Context) (push.ID, error) {
+	var id push.ID
+	err := s.pool.QueryRow(ctx, `SELECT id FROM notifications ORDER BY id DESC LIMIT 1`).Scan((*[16]byte)(&id))
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return push.ID{}, fmt.Errorf("read the newest notification's id: %w", err)
+	}
+	return id, nil
+}
+
+// selectPending finishes a page of pending ids. LATERAL with LIMIT keeps the
+// planner from reading whole days to find one page: each row of the page is one
+// probe into the one partition that its id names.
+const selectPending = `
+	SELECT n.*, ARRAY(SELECT subscription FROM deliveries WHERE notification = page.id ORDER BY subscription)
+	FROM page CROSS JOIN LATERAL (
+		SELECT ` + notificationColumns + ` FROM notifications WHERE id = page.id LIMIT 1) AS n
+	ORDER BY page.id`
+
+// ListPending gives notifications with work left, by ascending ID.
+func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]store.Pending, error) {
+	rows, err := s.pool.Query(ctx, `WITH page AS MATERIALIZED (
+			SELECT id FROM pending
+			WHERE id > $1 AND id <= $2 AND shard BETWEEN $3 AND $4
+			ORDER BY id LIMIT $5)`+selectPending,
+		[16]byte(after), [16]byte(upTo), int16(shards.First), int16(shards.Last), limit)
+	pending, err := collect(rows, err, scanPending)
+	if err != nil {
+		return nil, fmt.Errorf("list pending notifications of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return pending, nil
+}
+
+// ListPendingOf gives one user's notifications with work left, by ascending ID.
+func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]store.Pending, error) {
+	rows, err := s.pool.Query(ctx, `WITH page AS MATERIALIZED (
+			SELECT id FROM pending
+			WHERE app = $1 AND usr = $2 AND id > $3 AND id <= $4
+			ORDER BY id LIMIT $5)`+selectPending,
+		user.App, user.ID, [16]byte(after), [16]byte(upTo), limit)
+	pending, err := collect(rows, err, scanPending)
+	if err != nil {
+		return nil, fmt.Errorf("list pending notifications of a user: %w", err)
+	}
+	return pending, nil
+}
+
+// GetNotification gives one notification and its final deliveries; ErrNotFound.
+func (s *Store) GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error) {
+	record, err := s.getNotification(ctx, app, id)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("get notification %s: %w", id, known(err))
+	}
+	return record, nil
+}
+
+// getNotification reads whether work is left before it reads the deliveries: a
+// notification that finishes in between may still be called pending, but one
+// that is called finished shows all of its deliveries.
+func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (record store.Record, err error) {
+	var batch pgx.Batch
+	batch.Queue(`SELECT `+notificationColumns+`, EXISTS (SELECT FROM pending p WHERE p.id = n.id)
+		FROM notifications n WHERE id = $1 AND app = $2`, [16]byte(id), app)
+	batch.Queue(`SELECT `+deliveryColumns+` FROM deliveries WHERE notification = $1
+		ORDER BY done_at, subscription`, [16]byte(id))
+	results := s.pool.SendBatch(ctx, &batch)
+	defer func() { err = errors.Join(err, results.Close()) }()
+
+	record.Notification, err = scanNotification(results.QueryRow(), &record.Pending)
+	if err != nil {
+		return store.Record{}, err
+	}
+	rows, err := results.Query()
+	record.Deliveries, err = collect(rows, err, scanDelivery)
+	return record, err
+}
+
+// scanNotification reads the notification's columns and those that follow.
+func scanNotification(row pgx.Row, more ...any) (push.Notification, error) {
+	var n push.Notification
+	err := row.Scan(append([]any{(*[16]byte)(&n.ID), &n.User.App, &n.User.ID, &n.Content,
+		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, &n.ExpiresAt}, more...)...)
+	return n, err
+}
+
+func scanPending(row pgx.Row) (pending store.Pending, err error) {
+	var done [][]byte
+	pending.Notification, err = scanNotification(row, &done)
+	for _, digest := range done {
+		pending.Done = append(pending.Done, push.Digest(digest))
+	}
+	return pending, err
+}
+
+func scanDelivery(row pgx.Row) (push.Delivery, error) {
+	var d push.Delivery
+	err := row.Scan((*[16]byte)(&d.Notification), fixed(d.Subscription[:]), &d.Kind, &d.Host,
+		&d.State, &d.Attempts, &d.Status, &d.Reason, &d.DoneAt)
+	return d, err
+}

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at`
+
+// PutSubscription registers a subscription, unique by (app, digest).
+func (s *Store) PutSubscription(ctx context.Context, sub push.Subscription) (store.Put, error) {
+	put, err := putSubscription(ctx, s.pool, sub)
+	if err != nil {
+		return store.Put{}, fmt.Errorf("put subscription %s: %w", sub.Digest.Short(), err)
+	}
+	return put, nil
+}
+
+// ReplaceSubscription registers sub and removes the same user's subscription old.
+func (s *Store) ReplaceSubscription(ctx context.Context, old push.Digest, sub push.Subscription) (put store.Put, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT FROM subscriptions WHERE app = $1 AND digest IN ($2, $3) ORDER BY digest FOR UPDATE`,
+			sub.User.App, old[:], sub.Digest[:])
+		if err != nil {
+			return err
+		}
+		if put, err = putSubscription(ctx, tx, sub); err != nil {
+			return err
+		}
+		if old == sub.Digest {
+			return sameOwner(put)
+		}
+		return deleteSubscription(ctx, tx, sub.User, old)
+	})
+	if err != nil {
+		return store.Put{}, fmt.Errorf("replace subscription %s: %w", old.Short(), err)
+	}
+	return put, nil
+}
+
+// querier is the pool or a transaction.
+type querier interface {
+	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+}
+
+// putSubscription does one of three things: renew what this user has, the
+// common case; insert what nobody has; or take over what another user has.
+// Each is one atomic statement that does nothing when it is not its turn. That
+// none of them applies means that another call came between; then it starts over.
+func putSubscription(ctx context.Context, q querier, sub push.Subscription) (store.Put, error) {
+	row := []any{
+		sub.User.App, sub.Digest[:], sub.User.ID, int16(sub.Kind), string(sub.Endpoint),
+		orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
+		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt),
+	}
+	renewal := []any{row[0], row[1], row[2], row[5], row[6], row[7], row[9], row[10]}
+	for {
+		var put store.Put
+		err := q.QueryRow(ctx, `UPDATE subscriptions
+			SET p256dh = $4, auth = $5, vapid_key = $6, seen_at = $7, expires_at = $8
+			WHERE app = $1 AND digest = $2 AND usr = $3
+			RETURNING created_at`, renewal...).Scan(&put.CreatedAt)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return put, err
+		}
+		err = q.QueryRow(ctx, `INSERT INTO subscriptions (`+subscriptionColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			ON CONFLICT DO NOTHING
+			RETURNING created_at, true`, row...).Scan(&put.CreatedAt, &put.Created)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return put, err
+		}
+		err = q.QueryRow(ctx, `UPDATE subscriptions s
+			SET (`+subscriptionColumns+`) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			FROM (SELECT app, digest, usr FROM subscriptions
+				WHERE app = $1 AND digest = $2 AND usr <> $3 FOR UPDATE) AS had
+			WHERE s.app = had.app AND s.digest = had.digest
+			RETURNING s.created_at, had.usr`, row...).Scan(&put.CreatedAt, &put.MovedFrom)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return put, err
+		}
+	}
+}
+
+// sameOwner tells from a Put whether the user had the subscription before.
+func sameOwner(put store.Put) error {
+	if put.Created || put.MovedFrom != "" {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+// ListSubscriptions gives the subscriptions of the users.
+func (s *Store) ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error) {
+	apps, ids := make([]string, len(users)), make([]string, len(users))
+	for i, user := range users {
+		apps[i], ids[i] = user.App, user.ID
+	}
+	rows, err := s.pool.Query(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions
+		WHERE (app, usr) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+		ORDER BY created_at, digest`, apps, ids)
+	subs, err := collect(rows, err, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("list subscriptions of %d users: %w", len(users), err)
+	}
+	byUser := make(map[push.User][]push.Subscription, len(users))
+	for _, sub := range subs {
+		byUser[sub.User] = append(byUser[sub.User], sub)
+	}
+	return byUser, nil
+}
+
+// DeleteSubscription removes a user's subscription; ErrNotFound.
+func (s *Store) DeleteSubscription(ctx context.Context, user push.User, digest push.Digest) error {
+	if err := deleteSubscription(ctx, s.pool, user, digest); err != nil {
+		return fmt.Errorf("delete subscription %s: %w", digest.Short(), err)
+	}
+	return nil
+}
+
+func deleteSubscription(ctx context.Context, q querier, user push.User, digest push.Digest) error {
+	return affected(q.Exec(ctx, `DELETE FROM subscriptions WHERE app = $1 AND digest = $2 AND usr = $3`,
+		user.App, digest[:], user.ID))
+}
+
+func scanSubscription(row pgx.Row) (push.Subscription, error) {
+	var sub push.Subscription
+	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
+		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, &sub.CreatedAt, &sub.SeenAt, nullable(&sub.ExpiresAt))
+	return sub, err
+}

@@ -1,0 +1,120 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const (
+	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, expires_at`
+	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
+)
+
+// LastID gives the newest notification's ID, or the zero ID.
+func (s *Store) LastID(ctx context.Context) (push.ID, error) {
+	var id push.ID
+	err := s.reader.QueryRowContext(ctx, `SELECT id FROM notifications ORDER BY id DESC LIMIT 1`).Scan(fixed(id[:]))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return push.ID{}, fmt.Errorf("read the newest notification's id: %w", err)
+	}
+	return id, nil
+}
+
+// selectPending finishes a page of pending ids. The digests come as one text of
+// hexadecimal digits, since SQLite has no arrays. CROSS JOIN fixes the plan:
+// one probe for each row of the page.
+const selectPending = `
+	SELECT n.id, n.app, n.usr, n.content, n.urgency, n.collapse_key, n.accepted_at, n.expires_at,
+		(SELECT group_concat(hex(subscription), '' ORDER BY subscription) FROM deliveries WHERE notification = page.id)
+	FROM page CROSS JOIN notifications n ON n.id = page.id
+	ORDER BY page.id`
+
+// ListPending gives notifications with work left, by ascending ID.
+func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]store.Pending, error) {
+	rows, err := s.reader.QueryContext(ctx, `WITH page AS MATERIALIZED (
+			SELECT id FROM pending
+			WHERE id > ? AND id <= ? AND shard BETWEEN ? AND ?
+			ORDER BY id LIMIT ?)`+selectPending,
+		after[:], upTo[:], uint16(shards.First), uint16(shards.Last), limit)
+	pending, err := collect(rows, err, scanPending)
+	if err != nil {
+		return nil, fmt.Errorf("list pending notifications of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return pending, nil
+}
+
+// ListPendingOf gives one user's notifications with work left, by ascending ID.
+func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]store.Pending, error) {
+	rows, err := s.reader.QueryContext(ctx, `WITH page AS MATERIALIZED (
+			SELECT id FROM pending
+			WHERE app = ? AND usr = ? AND id > ? AND id <= ?
+			ORDER BY id LIMIT ?)`+selectPending,
+		user.App, user.ID, after[:], upTo[:], limit)
+	pending, err := collect(rows, err, scanPending)
+	if err != nil {
+		return nil, fmt.Errorf("list pending notifications of a user: %w", err)
+	}
+	return pending, nil
+}
+
+// GetNotification gives one notification and its final deliveries; ErrNotFound.
+func (s *Store) GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error) {
+	record, err := s.getNotification(ctx, app, id)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("get notification %s: %w", id, known(err))
+	}
+	return record, nil
+}
+
+// getNotification reads in one transaction, so that what it finds belongs together.
+func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (record store.Record, err error) {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return store.Record{}, err
+	}
+	defer tx.Rollback()
+
+	record.Notification, err = scanNotification(tx.QueryRow(`SELECT `+notificationColumns+`,
+		EXISTS (SELECT 1 FROM pending p WHERE p.id = n.id)
+		FROM notifications n WHERE id = ? AND app = ?`, id[:], app), &record.Pending)
+	if err != nil {
+		return store.Record{}, err
+	}
+	rows, err := tx.Query(`SELECT `+deliveryColumns+` FROM deliveries WHERE notification = ?
+		ORDER BY done_at, subscription`, id[:])
+	record.Deliveries, err = collect(rows, err, scanDelivery)
+	return record, err
+}
+
+// scanNotification reads the notification's columns and those that follow.
+func scanNotification(row row, more ...any) (push.Notification, error) {
+	var n push.Notification
+	err := row.Scan(append([]any{fixed(n.ID[:]), &n.User.App, &n.User.ID, &n.Content,
+		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.ExpiresAt)}, more...)...)
+	return n, err
+}
+
+func scanPending(row row) (pending store.Pending, err error) {
+	var digits sql.NullString
+	if pending.Notification, err = scanNotification(row, &digits); err != nil {
+		return store.Pending{}, err
+	}
+	done, err := hex.DecodeString(digits.String)
+	for ; len(done) > 0; done = done[len(push.Digest{}):] {
+		pending.Done = append(pending.Done, push.Digest(done[:len(push.Digest{})]))
+	}
+	return pending, err
+}
+
+func scanDelivery(row row) (push.Delivery, error) {
+	var d push.Delivery
+	err := row.Scan(fixed(d.Notification[:]), fixed(d.Subscription[:]), &d.Kind, &d.Host,
+		&d.State, &d.Attempts, &d.Status, &d.Reason, intoTime(&d.DoneAt))
+	return d, err
+}

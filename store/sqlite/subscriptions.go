@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+const subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at`
+
+// PutSubscription registers a subscription, unique by (app, digest).
+func (s *Store) PutSubscription(ctx context.Context, sub push.Subscription) (put store.Put, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		put, err = putSubscription(tx, sub)
+		return err
+	})
+	if err != nil {
+		return store.Put{}, fmt.Errorf("put subscription %s: %w", sub.Digest.Short(), err)
+	}
+	return put, nil
+}
+
+// ReplaceSubscription registers sub and removes the same user's subscription old.
+func (s *Store) ReplaceSubscription(ctx context.Context, old push.Digest, sub push.Subscription) (put store.Put, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		if put, err = putSubscription(tx, sub); err != nil {
+			return err
+		}
+		if old == sub.Digest {
+			return sameOwner(put)
+		}
+		return deleteSubscription(tx, sub.User, old)
+	})
+	if err != nil {
+		return store.Put{}, fmt.Errorf("replace subscription %s: %w", old.Short(), err)
+	}
+	return put, nil
+}
+
+// putSubscription does one of three things: renew what this user has, the
+// common case; insert what nobody has; or take over what another user has.
+func putSubscription(tx *sql.Tx, sub push.Subscription) (store.Put, error) {
+	var hadBy string
+	var since int64
+	err := tx.QueryRow(`SELECT usr, created_at FROM subscriptions WHERE app = ? AND digest = ?`,
+		sub.User.App, sub.Digest[:]).Scan(&hadBy, &since)
+	if err == nil && hadBy == sub.User.ID {
+		_, err := tx.Exec(`UPDATE subscriptions
+			SET p256dh = ?4, auth = ?5, vapid_key = ?6, seen_at = ?7, expires_at = ?8
+			WHERE app = ?1 AND digest = ?2 AND usr = ?3`,
+			sub.User.App, sub.Digest[:], sub.User.ID,
+			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt))
+		return store.Put{CreatedAt: fromMillis(since)}, err
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return store.Put{}, err
+	}
+	_, err = tx.Exec(`INSERT OR REPLACE INTO subscriptions (`+subscriptionColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		sub.User.App, sub.Digest[:], sub.User.ID, uint8(sub.Kind), string(sub.Endpoint),
+		orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
+		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt))
+	return store.Put{Created: hadBy == "", MovedFrom: hadBy, CreatedAt: fromMillis(millis(sub.CreatedAt))}, err
+}
+
+// sameOwner tells from a Put whether the user had the subscription before.
+func sameOwner(put store.Put) error {
+	if put.Created || put.MovedFrom != "" {
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+// ListSubscriptions gives the subscriptions of the users. CROSS JOIN fixes the
+// plan: one probe of the index for each user.
+func (s *Store) ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error) {
+	names := make(map[push.User]bool, len(users))
+	var pairs [][2]string
+	for _, user := range users {
+		if !names[user] {
+			names[user] = true
+			pairs = append(pairs, [2]string{user.App, user.ID})
+		}
+	}
+	wanted, err := json.Marshal(pairs)
+	if err != nil {
+		return nil, fmt.Errorf("list subscriptions of %d users: %w", len(users), err)
+	}
+	rows, err := s.reader.QueryContext(ctx, `SELECT `+subscriptionColumns+`
+		FROM json_each(?) AS wanted CROSS JOIN subscriptions
+		WHERE app = wanted.value ->> 0 AND usr = wanted.value ->> 1
+		ORDER BY created_at, digest`, string(wanted))
+	subs, err := collect(rows, err, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("list subscriptions of %d users: %w", len(users), err)
+	}
+	byUser := make(map[push.User][]push.Subscription, len(users))
+	for _, sub := range subs {
+		byUser[sub.User] = append(byUser[sub.User], sub)
+	}
+	return byUser, nil
+}
+
+// DeleteSubscription removes a user's subscription; ErrNotFound.
+func (s *Store) DeleteSubscription(ctx context.Context, user push.User, digest push.Digest) error {
+	err := s.write(ctx, func(tx *sql.Tx) error { return deleteSubscription(tx, user, digest) })
+	if err != nil {
+		return fmt.Errorf("delete subscription %s: %w", digest.Short(), err)
+	}
+	return nil
+}
+
+func deleteSubscription(tx *sql.Tx, user push.User, digest push.Digest) error {
+	return affected(tx.Exec(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ?`,
+		user.App, digest[:], user.ID))
+}
+
+func scanSubscription(row row) (push.Subscription, error) {
+	var sub push.Subscription
+	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
+		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt))
+	return sub, err
+}

@@ -1,0 +1,78 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/store"
+)
+
+var appFacts = []fact{
+	{"IsFoundByName", func(t *testing.T, s store.Store) {
+		app := createApp(t, s, NewSamples(), "shop")
+		got, err := s.GetApp(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Equal(t, app, got)
+	}},
+	{"UnknownIsNotFound", func(t *testing.T, s store.Store) {
+		_, err := s.GetApp(t.Context(), "shop")
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}},
+	{"WithATakenNameIsRefused", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		first := createApp(t, s, samples, "shop")
+		require.ErrorIs(t, s.CreateApp(t.Context(), samples.App("shop")), store.ErrExists)
+		got, err := s.GetApp(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Equal(t, first, got)
+	}},
+	{"WithoutOriginsHasNil", func(t *testing.T, s store.Store) {
+		app := NewSamples().App("shop")
+		app.Origins = []string{}
+		require.NoError(t, s.CreateApp(t.Context(), app))
+		got, err := s.GetApp(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Nil(t, got.Origins)
+	}},
+	{"UpdateReplacesOriginsAndSubjectAlone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		want := createApp(t, s, samples, "shop")
+		other := createApp(t, s, samples, "other")
+
+		change := samples.App("shop") // with another secret and another time
+		change.Origins = []string{"https://a.example", `https://b.example/"quoted", {braced}`}
+		change.VAPIDSubject = "https://example.com/contact"
+		require.NoError(t, s.UpdateApp(t.Context(), change))
+
+		want.Origins, want.VAPIDSubject = change.Origins, change.VAPIDSubject
+		all, err := s.ListApps(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []store.App{other, want}, all)
+	}},
+	{"UpdateOfUnknownIsNotFound", func(t *testing.T, s store.Store) {
+		require.ErrorIs(t, s.UpdateApp(t.Context(), NewSamples().App("shop")), store.ErrNotFound)
+	}},
+	{"AreListedByTheBytesOfTheirNames", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		want := []store.App{samples.App("a-z"), samples.App("a0"), samples.App("aa"), samples.App("b")}
+		for _, i := range []int{2, 0, 3, 1} {
+			require.NoError(t, s.CreateApp(t.Context(), want[i]))
+		}
+		got, err := s.ListApps(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}},
+	{"ListOfNoneIsNil", func(t *testing.T, s store.Store) {
+		got, err := s.ListApps(t.Context())
+		require.NoError(t, err)
+		require.Nil(t, got)
+	}},
+}
+
+func createApp(t *testing.T, s store.Store, samples *Samples, name string) store.App {
+	t.Helper()
+	app := samples.App(name)
+	require.NoError(t, s.CreateApp(t.Context(), app))
+	return app
+}

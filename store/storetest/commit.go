@@ -1,0 +1,196 @@
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+var commitFacts = []fact{
+	{"OfNothingChangesNothing", func(t *testing.T, s store.Store) {
+		commit(t, s, store.Group{})
+		require.Empty(t, listPending(t, s))
+	}},
+	{"AcceptsWithWorkLeft", func(t *testing.T, s store.Store) {
+		n := NewSamples().Notification(ann)
+		commit(t, s, accepted(n))
+		require.Equal(t, store.Record{Notification: n, Pending: true}, getNotification(t, s, n))
+		require.Equal(t, []store.Pending{{Notification: n}}, listPending(t, s))
+	}},
+	{"TakesItsRowsInAnyOrder", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		all := samples.Notifications(ann, 5)
+		shuffled := []push.Notification{all[3], all[0], all[4], all[2], all[1]}
+		commit(t, s, accepted(shuffled...))
+		require.Equal(t, all, notificationsOf(listPending(t, s)))
+	}},
+	{"RefusesADuplicateIDAndAllThatCameWithIt", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		first, sub := samples.Notification(ann), samples.Browser(ann)
+		putSubscription(t, s, sub)
+		commit(t, s, accepted(first))
+
+		again := first
+		again.Content = []byte(`{"title":"another"}`)
+		for _, twins := range [][]push.Notification{
+			{samples.Notification(ann), again},
+			slices.Repeat([]push.Notification{samples.Notification(ann)}, 2),
+		} {
+			err := s.Commit(t.Context(), store.Group{
+				Accepted:   twins,
+				Deliveries: []push.Delivery{samples.Delivery(first, sub)},
+				Gone:       []store.UserSubscription{{User: ann, Digest: sub.Digest}},
+				Finished:   []push.ID{first.ID},
+			})
+			require.ErrorIs(t, err, store.ErrExists)
+			require.Equal(t, store.Record{Notification: first, Pending: true}, getNotification(t, s, first))
+			require.Equal(t, []store.Pending{{Notification: first}}, listPending(t, s))
+			require.Equal(t, []push.Subscription{sub}, listSubscriptions(t, s, ann))
+		}
+	}},
+	{"WritesAWholeLifeAtOnce", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		n, sub := samples.Notification(ann), samples.Browser(ann)
+		delivery := samples.Delivery(n, sub)
+		commit(t, s, store.Group{
+			Accepted:   []push.Notification{n},
+			Deliveries: []push.Delivery{delivery},
+			Finished:   []push.ID{n.ID},
+		})
+		require.Equal(t, store.Record{Notification: n, Deliveries: []push.Delivery{delivery}}, getNotification(t, s, n))
+		require.Empty(t, listPending(t, s))
+	}},
+	{"WritesADeliveryOnce", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		n, sub := samples.Notification(ann), samples.Browser(ann)
+		commit(t, s, accepted(n))
+		first := samples.Delivery(n, sub)
+		second := samples.Delivery(n, sub)
+		second.State = push.StateExpired
+		commit(t, s, store.Group{Deliveries: []push.Delivery{first}})
+		commit(t, s, store.Group{Deliveries: []push.Delivery{second, second}})
+		require.Equal(t, []push.Delivery{first}, getNotification(t, s, n).Deliveries)
+	}},
+	{"PassesOverADeliveryThatComesTooLate", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		n, other, sub := samples.Notification(ann), samples.Notification(ann), samples.Browser(ann)
+		commit(t, s, accepted(n, other))
+		commit(t, s, store.Group{Finished: []push.ID{n.ID}})
+		commit(t, s, store.Group{Deliveries: []push.Delivery{
+			samples.Delivery(n, sub), samples.Delivery(other, sub), samples.Delivery(samples.Notification(ann), sub),
+		}})
+		require.Empty(t, getNotification(t, s, n).Deliveries)
+		require.Len(t, getNotification(t, s, other).Deliveries, 1, "the others of its group are written")
+	}},
+	{"FinishesWhatIsPendingAndPassesOverTheRest", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		all := samples.Notifications(ann, 3)
+		commit(t, s, accepted(all...))
+		commit(t, s, store.Group{Finished: []push.ID{all[2].ID, IDAt(Start), all[0].ID, all[0].ID}})
+		require.Equal(t, all[1:2], notificationsOf(listPending(t, s)))
+		require.False(t, getNotification(t, s, all[0]).Pending)
+	}},
+	{"RemovesWhatIsGoneUnlessItMoved", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		gone, moved, kept := samples.Browser(ann), samples.Browser(ann), samples.Browser(ann)
+		for _, sub := range []push.Subscription{gone, moved, kept} {
+			putSubscription(t, s, sub)
+		}
+		moved.User = bob
+		putSubscription(t, s, moved)
+		commit(t, s, store.Group{Gone: []store.UserSubscription{
+			{User: ann, Digest: moved.Digest}, {User: ann, Digest: gone.Digest}, {User: ann, Digest: push.Digest{1}},
+			{User: push.User{App: "other", ID: "ann"}, Digest: kept.Digest},
+		}})
+		require.Equal(t, []push.Subscription{kept}, listSubscriptions(t, s, ann))
+		require.Equal(t, []push.Subscription{moved}, listSubscriptions(t, s, bob))
+	}},
+	{"TakesManyRows", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		all, sub := samples.Notifications(ann, 512), samples.Browser(ann)
+		commit(t, s, accepted(all...))
+		var done store.Group
+		for _, n := range all {
+			done.Deliveries = append(done.Deliveries, samples.Delivery(n, sub))
+			done.Finished = append(done.Finished, n.ID)
+		}
+		commit(t, s, done)
+		require.Empty(t, listPending(t, s))
+		require.Len(t, getNotification(t, s, all[511]).Deliveries, 1)
+	}},
+	{"ManyAtOnceLoseNothing", func(t *testing.T, s store.Store) {
+		samples, sub := NewSamples(), NewSamples().Browser(ann)
+		const writers, groups, rows = 4, 8, 5
+		var all errgroup.Group
+		for range writers {
+			all.Go(func() error {
+				for range groups {
+					batch := samples.Notifications(ann, rows)
+					if err := s.Commit(t.Context(), accepted(batch...)); err != nil {
+						return err
+					}
+					err := s.Commit(t.Context(), store.Group{
+						Deliveries: []push.Delivery{samples.Delivery(batch[0], sub), samples.Delivery(batch[1], sub)},
+						Finished:   []push.ID{batch[0].ID},
+					})
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, all.Wait())
+		pending := listPending(t, s)
+		require.Len(t, pending, writers*groups*(rows-1))
+		var done int
+		for _, p := range pending {
+			done += len(p.Done)
+		}
+		require.Equal(t, writers*groups, done)
+	}},
+	{"ManyOfTheSameRowsDoNotBlockEachOther", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		notifications := samples.Notifications(ann, 30)
+		commit(t, s, accepted(notifications...))
+		var group store.Group
+		for _, n := range notifications {
+			sub := samples.Phone(ann)
+			putSubscription(t, s, sub)
+			group.Deliveries = append(group.Deliveries, samples.Delivery(n, sub))
+			group.Gone = append(group.Gone, store.UserSubscription{User: ann, Digest: sub.Digest})
+			group.Finished = append(group.Finished, n.ID)
+		}
+		backwards := store.Group{
+			Deliveries: reversed(group.Deliveries), Gone: reversed(group.Gone), Finished: reversed(group.Finished),
+		}
+		var both errgroup.Group
+		for _, group := range []store.Group{group, backwards, group, backwards} {
+			both.Go(func() error { return s.Commit(t.Context(), group) })
+		}
+		require.NoError(t, both.Wait())
+		require.Empty(t, listPending(t, s))
+		require.Empty(t, listSubscriptions(t, s, ann))
+		require.Equal(t, group.Deliveries[:1], getNotification(t, s, notifications[0]).Deliveries)
+	}},
+}
+
+func accepted(notifications ...push.Notification) store.Group {
+	return store.Group{Accepted: notifications}
+}
+
+func commit(t *testing.T, s store.Store, group store.Group) {
+	t.Helper()
+	require.NoError(t, s.Commit(t.Context(), group))
+}
+
+func reversed[T any](s []T) []T {
+	s = slices.Clone(s)
+	slices.Reverse(s)
+	return s
+}

@@ -1,0 +1,101 @@
+package storetest
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+var errorFacts = []fact{
+	{"OfAnEndedContextSaysSoAndNothingIsKept", func(t *testing.T, s store.Store) {
+		ended, end := context.WithCancel(t.Context())
+		end()
+		n := NewSamples().Notification(ann)
+		require.ErrorIs(t, s.Commit(ended, accepted(n)), context.Canceled)
+		_, err := s.ListPending(ended, AllShards, push.ID{}, MaxID, 1)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Empty(t, listPending(t, s))
+	}},
+	{"OfAClosedStoreSaysWhatWasTried", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		require.NoError(t, s.Close())
+		for _, call := range calls(t.Context(), s, samples.Browser(ann), samples.VAPIDKey("shop"), samples.APIKey("shop")) {
+			require.ErrorContains(t, call.err, call.says)
+		}
+	}},
+	{"HoldsNeitherEndpointsNorKeys", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		sub, vapid, key := samples.Browser(ann), samples.VAPIDKey("shop"), samples.APIKey("shop")
+		createApp(t, s, samples, "shop")
+		require.NoError(t, s.CreateVAPIDKey(t.Context(), vapid))
+		require.NoError(t, s.CreateAPIKey(t.Context(), key))
+		ended, end := context.WithCancel(t.Context())
+		end()
+		secrets := []string{string(sub.Endpoint)}
+		for _, secret := range [][]byte{sub.Auth, sub.P256dh, vapid.Private, vapid.Public, key.Hash[:]} {
+			secrets = append(secrets, hex.EncodeToString(secret), string(secret), fmt.Sprint(secret))
+		}
+		all := append(calls(ended, s, sub, vapid, key), calls(t.Context(), s, sub, vapid, key)...)
+		for _, call := range all {
+			for _, secret := range secrets {
+				require.NotContains(t, fmt.Sprint(call.err), secret, call.says)
+			}
+		}
+	}},
+}
+
+type call struct {
+	says string
+	err  error
+}
+
+// calls makes one call of each method that may fail.
+func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid store.VAPIDKey, key store.APIKey) []call {
+	_, getApp := s.GetApp(ctx, "shop")
+	_, listApps := s.ListApps(ctx)
+	_, findAPIKey := s.FindAPIKey(ctx, key.Hash)
+	_, listAPIKeys := s.ListAPIKeys(ctx, "shop")
+	_, listVAPIDKeys := s.ListVAPIDKeys(ctx, "shop")
+	_, put := s.PutSubscription(ctx, sub)
+	_, replace := s.ReplaceSubscription(ctx, push.Digest{}, sub)
+	_, listSubscriptions := s.ListSubscriptions(ctx, []push.User{sub.User})
+	_, lastID := s.LastID(ctx)
+	_, listPending := s.ListPending(ctx, AllShards, push.ID{}, MaxID, 1)
+	_, listPendingOf := s.ListPendingOf(ctx, sub.User, push.ID{}, MaxID, 1)
+	_, getNotification := s.GetNotification(ctx, "shop", push.ID{})
+	_, deleteUser := s.DeleteUser(ctx, sub.User)
+	_, maintain := s.Maintain(ctx, Start, Start, 1)
+	_, migrate := s.Migrate(ctx)
+	gone := store.Group{Gone: []store.UserSubscription{{User: sub.User, Digest: sub.Digest}}}
+	return []call{
+		{"ping", s.Ping(ctx)},
+		{"", migrate},
+		{"create app", s.CreateApp(ctx, store.App{Name: "shop", VAPIDSubject: "mailto:a@example.com", TokenSecret: []byte{1}})},
+		{"get app", getApp},
+		{"update app", s.UpdateApp(ctx, store.App{Name: "shop"})},
+		{"list apps", listApps},
+		{"create API key", s.CreateAPIKey(ctx, key)},
+		{"find API key", findAPIKey},
+		{"list API keys", listAPIKeys},
+		{"delete API key", s.DeleteAPIKey(ctx, "shop", "0123456789ab")},
+		{"create VAPID key", s.CreateVAPIDKey(ctx, vapid)},
+		{"list VAPID keys", listVAPIDKeys},
+		{"put subscription", put},
+		{"replace subscription", replace},
+		{"list subscriptions of 1 users", listSubscriptions},
+		{"delete subscription", s.DeleteSubscription(ctx, sub.User, push.Digest{})},
+		{"commit 0 notifications, 0 deliveries, 1 gone, 0 finished", s.Commit(ctx, gone)},
+		{"newest notification", lastID},
+		{"list pending notifications of shards 0 to 1023", listPending},
+		{"list pending notifications of a user", listPendingOf},
+		{"get notification", getNotification},
+		{"delete a user", deleteUser},
+		{"", maintain},
+	}
+}

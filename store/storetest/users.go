@@ -1,0 +1,102 @@
+package storetest
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+var deleteUserFacts = []fact{
+	{"ForgetsEverythingOfTheUserAlone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		mine, theirs := samples.Browser(ann), samples.Browser(bob)
+		elsewhere := samples.Browser(push.User{App: "other", ID: ann.ID})
+		subs := []push.Subscription{mine, theirs, elsewhere, samples.Phone(ann)}
+		notifications := map[push.User][]push.Notification{}
+		for _, sub := range subs {
+			putSubscription(t, s, sub)
+			finished, pending := samples.Notification(sub.User), samples.Notification(sub.User)
+			notifications[sub.User] = append(notifications[sub.User], finished, pending)
+			commit(t, s, store.Group{
+				Accepted:   []push.Notification{finished, pending},
+				Deliveries: []push.Delivery{samples.Delivery(finished, sub), samples.Delivery(pending, sub)},
+				Finished:   []push.ID{finished.ID},
+			})
+		}
+
+		forgotten, err := s.DeleteUser(t.Context(), ann)
+		require.NoError(t, err)
+		require.Equal(t, store.Forgotten{Subscriptions: 2, Notifications: 4}, forgotten)
+		require.Empty(t, listSubscriptions(t, s, ann))
+		require.Empty(t, listPendingOf(t, s, ann))
+		for _, n := range notifications[ann] {
+			_, err := s.GetNotification(t.Context(), n.User.App, n.ID)
+			require.ErrorIs(t, err, store.ErrNotFound)
+		}
+		for _, sub := range []push.Subscription{theirs, elsewhere} {
+			require.Len(t, listSubscriptions(t, s, sub.User), 1)
+			require.Len(t, listPendingOf(t, s, sub.User), 1)
+			for _, n := range notifications[sub.User] {
+				require.Len(t, getNotification(t, s, n).Deliveries, 1)
+			}
+		}
+		requireNoTrace(t, s, notifications[ann])
+	}},
+	{"OfAnUnknownUserForgetsNothing", func(t *testing.T, s store.Store) {
+		forgotten, err := s.DeleteUser(t.Context(), ann)
+		require.NoError(t, err)
+		require.Zero(t, forgotten)
+	}},
+	{"WhileDeliveriesAreWrittenLeavesNoTrace", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		sub := samples.Browser(ann)
+		putSubscription(t, s, sub)
+		notifications := samples.Notifications(ann, 100)
+		commit(t, s, accepted(notifications...))
+
+		var written atomic.Int32
+		halfway := make(chan struct{})
+		var race errgroup.Group
+		for worker := range 2 {
+			race.Go(func() error {
+				for i := worker; i < len(notifications); i += 2 {
+					n := notifications[i]
+					err := s.Commit(t.Context(), store.Group{
+						Deliveries: []push.Delivery{samples.Delivery(n, sub)},
+						Gone:       []store.UserSubscription{{User: ann, Digest: sub.Digest}},
+						Finished:   []push.ID{n.ID},
+					})
+					if err != nil {
+						return err
+					}
+					if written.Add(1) == int32(len(notifications)/2) {
+						close(halfway)
+					}
+				}
+				return nil
+			})
+		}
+		race.Go(func() error {
+			<-halfway
+			_, err := s.DeleteUser(t.Context(), ann)
+			return err
+		})
+		require.NoError(t, race.Wait())
+		requireNoTrace(t, s, notifications)
+	}},
+}
+
+// requireNoTrace accepts the notifications once more: what was left of their
+// deliveries would show.
+func requireNoTrace(t *testing.T, s store.Store, notifications []push.Notification) {
+	t.Helper()
+	commit(t, s, accepted(notifications...))
+	for _, n := range notifications {
+		require.Equal(t, store.Record{Notification: n, Pending: true}, getNotification(t, s, n))
+	}
+}
