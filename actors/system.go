@@ -119,6 +119,11 @@ func Start(ctx context.Context, config Config) (*System, error) {
 		return nil, err
 	}
 	config.setDefaults()
+	// Before the first row of today is written, there is room for it.
+	now := time.Now()
+	if _, err := config.Store.Maintain(ctx, now, now.Add(-config.Retention), maintainBatch); err != nil {
+		return nil, fmt.Errorf("tidy the store: %w", err)
+	}
 	last, err := config.Store.LastID(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the newest notification: %w", err)

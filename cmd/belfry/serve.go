@@ -102,24 +102,15 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
 	c.greet(to, front, made)
 
-	reason := waitForEnd(ctx, system, db)
-	if reason != nil {
-		log.Error("cannot go on", "error", reason)
-	}
-	log.Info("draining")
-	return errors.Join(reason, drain(system))
-}
-
-// waitForEnd returns nil when the process was told to stop, and otherwise why
-// it cannot go on.
-func waitForEnd(ctx context.Context, system *actors.System, db store.Store) error {
 	select {
 	case <-ctx.Done():
-		return nil
+		log.Info("draining")
+		return drain(system)
 	case <-system.Done():
-		return system.Err()
+		return errors.Join(system.Err(), drain(system))
 	case <-db.Lost():
-		return errors.New("the database no longer vouches that this process is the active one")
+		// Another process may be active already: not one more row, not one more send.
+		return errors.New("the database no longer vouches that this process is the active one; start it again, and it waits as a standby")
 	}
 }
 

@@ -129,10 +129,9 @@ func TestServe_DrainsOnSIGTERM(t *testing.T) {
 		_, err := endpoint.Await(t.Context(), 1)
 		require.NoError(t, err)
 		require.NoError(t, d.command.Process.Signal(syscall.SIGTERM))
-		eventually(t, "nothing new is taken", func() bool {
-			status, _ := d.try("POST", "/v1/notifications", map[string]string{"user": "ann", "title": "too late"})
-			return status == 0 || status == http.StatusServiceUnavailable
-		})
+		eventually(t, "it says that it drains", func() bool { return d.status("/readyz") == http.StatusServiceUnavailable })
+		status, _ := d.try("POST", "/v1/notifications", map[string]string{"user": "ann", "title": "too late"})
+		require.Equal(t, http.StatusServiceUnavailable, status)
 		close(release)
 		require.NoError(t, d.wait(), "exit 0")
 		require.Equal(t, []string{"in flight"}, titles(t, endpoint, laptop))
