@@ -2,11 +2,13 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -164,98 +166,108 @@ func TestSubscription_RejectedIsFinalForThatMessageAlone(t *testing.T) {
 	})
 }
 
+// refusing subscribes a browser that is refused for so many times, and
+// notifies its user.
+func (r *rig) refusing(user string, times int) push.ID {
+	r.subscribe(user, user)
+	no := make([]answer, times)
+	for i := range no {
+		no[i] = outcome(push.Refused, 403)
+	}
+	r.service.script(user, no...)
+	return r.notifyTTL(24*time.Hour, user)[0]
+}
+
 func TestLane_RefusedPausesItAndDeletesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		r.subscribe("ann", "ann-laptop")
-		r.subscribe("bob", "bob-laptop")
-		r.service.script("ann-laptop", outcome(push.Refused, 403), outcome(push.Refused, 403))
-		anns := r.notify("ann")
+		ids := []push.ID{r.refusing("ann", 1), r.refusing("joe", 1), r.refusing("sue", 1)}
 		r.settle()
+		r.subscribe("bob", "bob")
 		bobs := r.notify("bob")
 		time.Sleep(retryBase)
 		lane := r.inspect("/lanes").Children[0]
 		require.Equal(t, "paused: 403 told so", lane.State)
-		require.Equal(t, 2, lane.Queue)
-		require.Empty(t, r.service.got("bob-laptop"), "the host refuses our credentials, whoever it is for")
+		require.Equal(t, 4, lane.Queue)
+		require.Empty(t, r.service.got("bob"), "the host refuses our credentials, whoever it is for")
 		require.Len(t, eventsOf[LanePaused](r), 1)
 
 		time.Sleep(pauseBase)
 		require.Len(t, eventsOf[LaneResumed](r), 1)
-		require.Equal(t, []string{"delivered"}, r.states(bobs[0]), "the probe was for another user")
-		time.Sleep(pauseBase)
-		require.Equal(t, []string{"delivered"}, r.states(anns[0]))
-		require.Equal(t, 3, r.fate(anns[0]).Deliveries[0].Attempts)
+		for _, id := range append(ids, bobs...) {
+			require.Equal(t, []string{"delivered"}, r.states(id))
+		}
+		require.Equal(t, 2, r.fate(ids[0]).Deliveries[0].Attempts)
+		require.Equal(t, 1, r.fate(bobs[0]).Deliveries[0].Attempts, "the probe was for a user who was not refused")
 	})
 }
 
-func TestLane_APauseGrowsWhileItsProbeIsRefused(t *testing.T) {
+func TestLane_PausesGrowWhileProbesForNewUsersAreRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		r.subscribe("ann", "laptop")
-		no := outcome(push.Refused, 403)
-		r.service.script("laptop", no, no, no, no, no, no, no)
-		r.notifyTTL(24*time.Hour, "ann")
+		for i := range 9 {
+			r.refusing(fmt.Sprint("user-", i), 1)
+			r.settle()
+		}
 		time.Sleep(3 * time.Hour)
-		require.Len(t, eventsOf[LaneResumed](r), 1)
 		var pauses []time.Duration
-		for i, at := range r.service.attemptsAt("laptop")[:7] {
-			pauses = append(pauses, eventsOf[LanePaused](r)[i].Until.Sub(at))
+		for i, e := range eventsOf[LanePaused](r) {
+			if i > 0 {
+				pauses = append(pauses, e.Until.Sub(eventsOf[LanePaused](r)[i-1].Until))
+			}
 		}
 		m := time.Minute
-		require.Equal(t, []time.Duration{m, 2 * m, 4 * m, 8 * m, 15 * m, 15 * m, 15 * m}, pauses)
-		require.Len(t, r.service.got("laptop"), 1)
+		require.Equal(t, []time.Duration{2 * m, 4 * m, 8 * m, 15 * m, 15 * m, 15 * m}, pauses)
+		require.Len(t, eventsOf[LaneResumed](r), 1)
+		for i := range 9 {
+			require.Len(t, r.service.got(fmt.Sprint("user-", i)), 1)
+		}
 	})
 }
 
-func TestLane_OneStrangersEndpointDoesNotPauseIt(t *testing.T) {
+func TestLane_StrangersEndpointsHardlyHoldItUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		r.subscribe("ann", "laptop")
-		r.notify("ann")
-		no := make([]answer, 100)
-		for i := range no {
-			no[i] = outcome(push.Refused, 401)
-		}
+		r.refusing("mallory", 1000)
 		for i := range 10 {
 			browser := fmt.Sprintf("odd-%d", i)
 			r.subscribe("mallory", browser)
-			r.service.script(browser, no...)
+			r.service.script(browser, make([]answer, 0)...)
 		}
-		r.settle()
-		r.notify("mallory")
-		r.settle()
+		r.subscribe("ann", "laptop")
+		time.Sleep(time.Hour)
+		require.Empty(t, eventsOf[LanePaused](r), "one user, however often")
 		ids := r.notify("ann")
 		r.settle()
 		require.Equal(t, []string{"delivered"}, r.states(ids[0]))
-		require.Empty(t, eventsOf[LanePaused](r))
-		for _, user := range []string{"bob", "eve"} {
-			r.subscribe(user, user)
-			r.service.script(user, outcome(push.Refused, 401))
-			r.notify(user)
-		}
+
+		r.refusing("mallory-2", 1000)
 		r.settle()
-		require.Empty(t, eventsOf[LanePaused](r), "it delivered in between")
-		r.subscribe("joe", "joe")
-		r.service.script("joe", outcome(push.Refused, 401))
-		r.notify("joe")
-		r.settle()
-		require.Len(t, eventsOf[LanePaused](r), 1, "three users in a row")
+		r.refusing("mallory-3", 1000)
+		time.Sleep(time.Hour)
+		require.NotEmpty(t, eventsOf[LanePaused](r), "three users in a row look like our own fault")
+		ids = r.notify("ann")
+		time.Sleep(pauseBase)
+		require.Equal(t, []string{"delivered"}, r.states(ids[0]), "and its pause has not grown")
 	})
 }
 
 func TestLane_ExpiresWhatWaitsTooLong(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
+		for _, user := range []string{"joe", "sue", "kim"} {
+			r.refusing(user, 1)
+		}
+		r.settle()
 		r.subscribe("ann", "laptop")
-		r.service.script("laptop", outcome(push.Refused, 401))
 		ids := append(r.notifyTTL(20*time.Second, "ann"), r.notifyTTL(30*time.Second, "ann")...)
 		time.Sleep(40 * time.Second)
-		require.Equal(t, []string{"expired"}, r.states(ids[0]))
-		require.Equal(t, "told so", r.fate(ids[0]).Deliveries[0].Reason)
-		require.Equal(t, []string{"expired"}, r.states(ids[1]))
-		require.Equal(t, 0, r.fate(ids[1]).Deliveries[0].Attempts)
-		require.Len(t, r.service.attemptsAt("laptop"), 1)
+		for _, id := range ids {
+			require.Equal(t, []string{"expired"}, r.states(id))
+			require.Equal(t, 0, r.fate(id).Deliveries[0].Attempts)
+			require.Contains(t, r.fate(id).Deliveries[0].Reason, "before it could be sent")
+		}
+		require.Empty(t, r.service.attemptsAt("laptop"))
 	})
 }
 
@@ -414,6 +426,68 @@ func TestForget_SendsNothingAnyMore(t *testing.T) {
 	})
 }
 
+func TestForget_TakesBackWhatWaitsForItsLane(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.LaneInFlight = 1 })
+		r.subscribe("bob", "hangs")
+		r.subscribe("ann", "shared")
+		hold := make(chan struct{})
+		r.service.script("hangs", answer{hold: hold})
+		r.notify("bob")
+		r.settle()
+		r.notify("ann")
+		r.settle()
+		_, err := r.Forget(t.Context(), userNamed("ann"))
+		require.NoError(t, err)
+		r.subscribe("carl", "shared")
+		close(hold)
+		r.settle()
+		require.Empty(t, r.service.got("shared"), "carl must not see what was ann's")
+	})
+}
+
+// lyingStore commits, and says that it could not.
+type lyingStore struct{ store.Store }
+
+func (s *lyingStore) DeleteSubscription(ctx context.Context, user push.User, d push.Digest) error {
+	return errors.Join(context.Canceled, s.Store.DeleteSubscription(ctx, user, d))
+}
+
+func TestUnsubscribe_TakesEffectEvenIfItsAnswerWasLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Store = &lyingStore{c.Store} })
+		sub := r.subscribe("ann", "laptop")
+		r.notify("ann")
+		r.settle()
+		require.Error(t, r.Unsubscribe(t.Context(), sub.User, sub.Digest))
+		id := r.notify("ann")[0]
+		r.settle()
+		require.Equal(t, []string{"no_subscription"}, r.states(id))
+	})
+}
+
+func TestSubscribe_NewKeysAreUsedForWhatWaitsForItsLane(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.LaneInFlight = 1 })
+		r.subscribe("bob", "hangs")
+		sub := r.subscribe("ann", "laptop")
+		hold := make(chan struct{})
+		r.service.script("hangs", answer{hold: hold})
+		r.notify("bob")
+		r.settle()
+		r.notify("ann")
+		r.settle()
+		sub.Auth = []byte("sixteen new byte")
+		_, err := r.Subscribe(t.Context(), sub)
+		require.NoError(t, err)
+		r.settle()
+		close(hold)
+		r.settle()
+		require.Len(t, r.service.received["laptop"], 1)
+		require.Equal(t, sub.Auth, r.service.received["laptop"][0].Subscription.Auth)
+	})
+}
+
 func TestProgress_TellsWhatIsUnderWay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -454,6 +528,26 @@ func TestDrain_FinishesWhatIsInFlightAndKeepsTheRest(t *testing.T) {
 	})
 }
 
+func TestDrain_WithABacklogIsQuickAndClean(t *testing.T) {
+	for round := range 10 {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 2 })
+			r.service.took = 100 * time.Millisecond
+			var users []string
+			for i := range 300 {
+				users = append(users, fmt.Sprint("user-", i))
+				_, err := r.store.PutSubscription(t.Context(), subscriptionAt(users[i], users[i]))
+				require.NoError(t, err)
+			}
+			r.notify(users...)
+			time.Sleep(time.Duration(250+round) * time.Millisecond)
+			began := time.Now()
+			r.stop() // fails if anything did not come to rest
+			require.Less(t, time.Since(began), time.Second)
+		})
+	}
+}
+
 func TestDrain_CutsOffWhatTakesTooLong(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
@@ -469,6 +563,15 @@ func TestDrain_CutsOffWhatTakesTooLong(t *testing.T) {
 		r.start()
 		r.settle()
 		require.Equal(t, []string{"delivered"}, r.states(id))
+	})
+}
+
+func TestNotify_OfNothingIsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		ids, err := r.Notify(nil)
+		require.NoError(t, err)
+		require.Empty(t, ids)
 	})
 }
 

@@ -10,7 +10,10 @@
 //	│  └─ <range>                      shards.go        finds or spawns users; refills from the store; lets idle users go
 //	│     └─ <app>:<user>              user.go          caches subscriptions, fans out, keeps order, completes
 //	│        └─ <kind>-<digest>        subscription.go  one endpoint: its queue, one in flight, retry, gone
-//	└─ janitor                         janitor.go       retention, sweep, heartbeat
+//	└─ janitor                         janitor.go       retention, sweep
+//
+// supervisor.go is what the root and the registry are made of, guest.go how a parent sees a child that
+// comes and goes, messages.go the whole protocol.
 //
 // # The path of a notification
 //

@@ -51,7 +51,7 @@ func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Pa
 			return Page{}, err
 		}
 		if found.child == nil {
-			return Page{}, fmt.Errorf("%w: %s", ErrNoActor, path)
+			return absent(found, path)
 		}
 		pid, restarts = found.child, found.restarts
 	}
@@ -67,6 +67,14 @@ func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Pa
 		page.Next = found.children[n-1].name
 	}
 	return page, nil
+}
+
+// absent describes an actor that its parent knows and that is not there now.
+func absent(found *inspected, path string) (Page, error) {
+	if found.childState == "" {
+		return Page{}, fmt.Errorf("%w: %s", ErrNoActor, path)
+	}
+	return Page{Node: Node{Path: "/" + strings.Trim(path, "/"), State: found.childState, Restarts: found.restarts}}, nil
 }
 
 func (s *System) inspect(pid *actor.PID, ask *inspect) (*inspected, error) {
@@ -128,7 +136,7 @@ func (s *System) pathOf(pid *actor.PID) string {
 func describe(ask *inspect, node Node, children map[string]childRef) *inspected {
 	answer := &inspected{node: node, total: len(children)}
 	if child, ok := children[ask.child]; ok {
-		answer.child, answer.restarts = child.pid, child.restarts
+		answer.child, answer.restarts, answer.childState = child.pid, child.restarts, child.state
 	}
 	if ask.limit == 0 {
 		return answer

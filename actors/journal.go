@@ -40,6 +40,9 @@ type journal struct {
 	failures  int  // of groups with records, in a row
 	pausing   bool // until resume arrives
 
+	strangers int64          // groups of an earlier incarnation that are under way
+	strange   []*commitGroup // those that have arrived
+
 	recorded uint64 // records that came in
 	durable  uint64 // records that are committed
 	flushes  []waitingFlush
@@ -64,7 +67,7 @@ type commitGroup struct {
 	err           error
 }
 
-func newJournal(s *System) *journal { return &journal{system: s} }
+func newJournal(s *System) *journal { return &journal{system: s, strangers: s.committing.Load()} }
 
 func (j *journal) Receive(ctx actor.Context) {
 	defer addStack()
@@ -111,8 +114,10 @@ func (j *journal) pump(ctx actor.Context) {
 		if group == nil {
 			return
 		}
+		commit := group.commit(j.system.config.Store)
 		j.groups = append(j.groups, group)
-		j.system.background(ctx.Self(), group.commit(j.system.config.Store))
+		j.system.committing.Add(1)
+		j.system.background(ctx.Self(), commit)
 	}
 }
 
@@ -124,7 +129,7 @@ func (j *journal) gather() *commitGroup {
 		group.records, j.records = cut(j.records, groupMax)
 		j.recording = true
 	}
-	if !takeRecords || !j.apart {
+	if j.strangers == 0 && (!takeRecords || !j.apart) {
 		j.takeAccepts(group)
 	}
 	if len(group.records) == 0 && len(group.accepts) == 0 {
@@ -186,8 +191,10 @@ func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 }
 
 func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
+	j.system.committing.Add(-1)
 	if !slices.Contains(j.groups, group) {
-		return // of the incarnation before this one; the shard ranges find its work in the store
+		j.onStranger(ctx, group)
+		return
 	}
 	group.committed = true
 	j.closeRecords(ctx, group)
@@ -196,6 +203,29 @@ func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
 		j.groups = j.groups[1:]
 	}
 	j.pump(ctx)
+}
+
+// onStranger waits until all groups of the earlier incarnation have arrived.
+// Nothing is accepted before, so that their notifications are handed out in their turn.
+func (j *journal) onStranger(ctx actor.Context, group *commitGroup) {
+	j.strange = append(j.strange, group)
+	if j.strangers--; j.strangers > 0 {
+		return
+	}
+	slices.SortFunc(j.strange, func(a, b *commitGroup) int { return a.last().Compare(b.last()) })
+	for _, g := range j.strange {
+		j.release(ctx, g)
+	}
+	j.strange = nil
+	j.pump(ctx)
+}
+
+// last is the newest ID of a group, or zero.
+func (g *commitGroup) last() (id push.ID) {
+	if n := len(g.notifications); n > 0 {
+		id = g.notifications[n-1].ID
+	}
+	return id
 }
 
 // closeRecords notes that a group's records are durable, or keeps them for
@@ -235,7 +265,7 @@ func (j *journal) release(ctx actor.Context, group *commitGroup) {
 	if len(group.accepts) == 0 {
 		return
 	}
-	last := group.notifications[len(group.notifications)-1].ID
+	last := group.last()
 	j.system.released.Store(&last)
 	if group.err != nil {
 		j.system.config.Observe(StoreFailed{What: "accept notifications", Err: group.err})

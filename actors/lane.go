@@ -12,7 +12,7 @@ import (
 const (
 	pauseBase    = time.Minute      // the first pause after our credentials were refused; doubles
 	pauseLimit   = 15 * time.Minute // the longest such pause
-	refusedUsers = 3                // users refused in a row that make a lane pause that has delivered before
+	refusedUsers = 3                // users refused in a row, with none delivered to, that make a lane pause
 	pruneEvery   = time.Second      // how often a lane looks for work that expired while it waited
 )
 
@@ -25,10 +25,10 @@ const (
 // resumes if that is not refused too.
 //
 // An endpoint is a URL that a stranger gave us, and a strange path on a great
-// push host may be answered by 401 for ever. So a lane that has delivered pauses
-// only when several users in a row were refused, and its probe is
-// for another user than the last one refused if there is one. Who else is refused tries again by
-// itself.
+// push host may be answered by 401 for ever. So a lane pauses only when several
+// users in a row were refused, with nothing delivered in between. Its probe is for a user who
+// was not refused, if there is one, and its pauses grow only while such are
+// refused too. Until it pauses, who is refused tries again with back-off.
 type lane struct {
 	system *System
 	key    laneKey
@@ -36,16 +36,14 @@ type lane struct {
 
 	queue    []waitingSend
 	inFlight int
-	handled  uint64 // counted messages
+	handled  *uint64 // counted messages, of all incarnations
 	halted   bool
 	halting  *actor.PID // gets halted once nothing is under way
 
 	paused  time.Time          // until then; zero when not paused
 	pauses  int                // in a row
 	reason  string             // of the pause
-	proven  bool               // it has delivered
 	refused map[push.User]bool // since it delivered last
-	culprit push.User          // refused last
 	last    push.Outcome
 	pruning bool // a prune message will come
 }
@@ -55,8 +53,8 @@ type waitingSend struct {
 	message push.Message
 }
 
-func newLane(s *System, key laneKey, halted bool) *lane {
-	return &lane{system: s, key: key, life: s.lives.Add(1), halted: halted, refused: make(map[push.User]bool)}
+func newLane(s *System, key laneKey, handled *uint64) *lane {
+	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), refused: make(map[push.User]bool)}
 }
 
 func (l *lane) Receive(ctx actor.Context) {
@@ -84,13 +82,13 @@ func (l *lane) Receive(ctx actor.Context) {
 }
 
 func (l *lane) onCarry(ctx actor.Context, c *carry) {
-	l.handled++
+	*l.handled++
 	l.queue = append(l.queue, waitingSend{from: ctx.Sender(), message: c.message})
 	l.pump(ctx)
 }
 
 func (l *lane) onWithdraw(ctx actor.Context) {
-	l.handled++
+	*l.handled++
 	for i, w := range l.queue {
 		if w.from.Equal(ctx.Sender()) {
 			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
@@ -112,12 +110,12 @@ func (l *lane) pump(ctx actor.Context) {
 	}
 }
 
-// next takes the first of the queue or, as a probe, the first that is for
-// another user than the one refused last.
+// next takes the first of the queue or, as a probe, the first that is for a
+// user who was not refused.
 func (l *lane) next() waitingSend {
 	i := 0
 	if !l.paused.IsZero() {
-		i = max(0, slices.IndexFunc(l.queue, func(w waitingSend) bool { return w.message.Notification.User != l.culprit }))
+		i = max(0, slices.IndexFunc(l.queue, func(w waitingSend) bool { return !l.refused[w.message.Notification.User] }))
 	}
 	next := l.queue[i]
 	copy(l.queue[1:i+1], l.queue[:i]) // what stands before it stays in order
@@ -197,13 +195,12 @@ func (l *lane) note(ctx actor.Context, s *sent) {
 	l.last = result.Outcome
 	switch result.Outcome {
 	case push.Delivered:
-		l.proven = true
 		clear(l.refused)
 	case push.Refused:
-		l.culprit = s.user
+		known := l.refused[s.user]
 		l.refused[s.user] = true
-		if l.paused.IsZero() && (!l.proven || len(l.refused) >= refusedUsers) || s.probe {
-			l.pause(ctx, result)
+		if s.probe || l.paused.IsZero() && len(l.refused) >= refusedUsers {
+			l.pause(ctx, result, !known)
 		}
 		return
 	}
@@ -213,9 +210,11 @@ func (l *lane) note(ctx actor.Context, s *sent) {
 	}
 }
 
-func (l *lane) pause(ctx actor.Context, result push.Result) {
-	length := min(pauseBase<<min(l.pauses, 10), pauseLimit)
-	l.pauses++
+func (l *lane) pause(ctx actor.Context, result push.Result, grow bool) {
+	if grow || l.pauses == 0 {
+		l.pauses++
+	}
+	length := min(pauseBase<<min(l.pauses-1, 10), pauseLimit)
 	l.paused = time.Now().Add(length)
 	l.reason = fmt.Sprintf("%d %s", result.Status, result.Reason)
 	l.system.after(length, ctx.Self(), &probe{})
@@ -248,7 +247,7 @@ func (l *lane) onHalt(ctx actor.Context) {
 }
 
 func (l *lane) onDrain(ctx actor.Context, d *drain) {
-	if d.sent == l.handled && len(l.queue) == 0 && l.inFlight == 0 && !time.Now().Before(l.paused) {
+	if d.sent == *l.handled && len(l.queue) == 0 && l.inFlight == 0 && !time.Now().Before(l.paused) {
 		ctx.Respond(&drained{from: ctx.Self(), sent: d.sent})
 	}
 }
@@ -262,9 +261,13 @@ func (l *lane) onRestarting(ctx actor.Context) {
 
 func (l *lane) onInspect(ctx actor.Context, ask *inspect) {
 	node := Node{Kind: "lane", State: "running", Queue: len(l.queue), InFlight: l.inFlight, LastOutcome: outcomeWord(l.last)}
-	if !l.paused.IsZero() {
-		node.State = "paused: " + l.reason
-		node.NextAttempt = l.paused
+	switch {
+	case l.halted:
+		node.State = "halted"
+	case time.Now().Before(l.paused):
+		node.State, node.NextAttempt = "paused: "+l.reason, l.paused
+	case !l.paused.IsZero():
+		node.State = "probing after a pause: " + l.reason
 	}
 	ctx.Respond(describe(ask, node, nil))
 }

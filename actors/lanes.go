@@ -29,8 +29,8 @@ func (k laneKey) String() string { return fmt.Sprintf("%s:%s:%s", k.app, k.kind,
 type lanes struct {
 	system *System
 	lanes  map[string]*laneGuest // by name
-	halted bool
-	halt   gathering // of halted, from every lane
+	ending bool                  // stopping: who came now would never be told to leave
+	halt   gathering             // of halted, from every lane
 	timer  *time.Timer
 }
 
@@ -50,16 +50,22 @@ func newLanes(s *System) *lanes { return &lanes{system: s} }
 
 func (l *lanes) Receive(ctx actor.Context) {
 	defer addStack()
+	if l.ending {
+		return
+	}
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		l.lanes = make(map[string]*laneGuest)
 		l.timer = l.system.after(laneIdleAfter, ctx.Self(), &tick{})
 	case *actor.Stopping, *actor.Restarting:
+		l.ending = true
 		l.timer.Stop()
 	case *carry:
 		l.pass(ctx, message.key, message)
 	case *withdraw:
-		l.pass(ctx, message.key, message)
+		if l.lanes[message.key.String()] != nil {
+			l.pass(ctx, message.key, message)
+		}
 	case *drained:
 		l.onDrained(ctx, message)
 	case *actor.Terminated:
@@ -92,11 +98,12 @@ func (l *lanes) pass(ctx actor.Context, key laneKey, message any) {
 }
 
 func (l *lanes) open(ctx actor.Context, name string, lane *laneGuest) {
-	lane.enter(ctx, name, func() actor.Actor { return newLane(l.system, lane.key, l.halted) })
+	key, handled := lane.key, new(uint64)
+	lane.enter(ctx, name, func() actor.Actor { return newLane(l.system, key, handled) })
 }
 
 func (l *lanes) onDrained(ctx actor.Context, answer *drained) {
-	if lane := l.lanes[guestName(answer.from)]; lane != nil {
+	if lane := l.lanes[guestName(answer.from)]; lane != nil && !l.system.Draining() {
 		lane.letGo(ctx, answer)
 	}
 }
@@ -124,7 +131,6 @@ func (l *lanes) onTick(ctx actor.Context) {
 }
 
 func (l *lanes) onHalt(ctx actor.Context) {
-	l.halted = true
 	l.halt = gathering{asker: ctx.Sender(), answer: &halted{}}
 	for _, lane := range l.lanes {
 		if lane.present() {
@@ -135,18 +141,15 @@ func (l *lanes) onHalt(ctx actor.Context) {
 }
 
 // HandleFailure lets a failed lane start anew in place. It answers what it
-// held by itself; the message it failed on is answered here, so that no
+// held by itself; a result that it failed on is passed on here, so that no
 // subscription waits for ever.
 func (l *lanes) HandleFailure(system *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	lane := l.lanes[guestName(child)]
 	row := lane.failures.add(time.Now())
 	pause := backoff(restartBase, restartCap, row)
 	l.system.config.Observe(failureOf(l.system, child, reason, lane.failures.total, pause))
-	switch _, message, sender := actor.UnwrapEnvelope(message); message := message.(type) {
-	case *carry:
-		system.Root.Send(sender, laneFailed)
-	case *sent:
-		system.Root.Send(message.from, message.answer)
+	if s, ok := actor.UnwrapEnvelopeMessage(message).(*sent); ok {
+		system.Root.Send(s.from, s.answer)
 	}
 	time.AfterFunc(pause, func() { ctx.RestartChildren(child) })
 }

@@ -23,9 +23,11 @@ type (
 		node     Node
 		child    *actor.PID // nil if there is no such child
 		restarts int        // of that child
-		children []childRef // by name
-		more     bool       // there are more after these
-		total    int        // children, listed or not
+
+		childState string     // what the parent knows of that child
+		children   []childRef // by name
+		more       bool       // there are more after these
+		total      int        // children, listed or not
 	}
 	childRef struct {
 		name     string
@@ -108,6 +110,9 @@ type (
 	// changed tells that a user's subscriptions changed in the store.
 	changed struct{ user push.User }
 
+	// doubt tells that somebody's subscriptions may have changed.
+	doubt struct{}
+
 	// forget tells that a user was removed from the store with all its work.
 	forget struct{ user push.User }
 
@@ -157,7 +162,10 @@ type (
 		at     attempt
 	}
 
-	revive struct{ digest push.Digest } // from its own timer: a crashed subscription's pause is over
+	revive struct { // from its own timer: a crashed subscription's pause is over
+		digest     push.Digest
+		generation int // the one that crashed
+	}
 )
 
 // To a subscription.
@@ -165,7 +173,7 @@ type (
 	// send brings a notification to deliver.
 	send struct {
 		notification push.Notification
-		attempts     int // made before, by an earlier generation
+		before       attempt // made by an earlier generation
 	}
 
 	// renew brings the subscription with new keys.

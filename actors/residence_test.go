@@ -116,6 +116,58 @@ func TestShards_HoldABoundedWindowAndKeepTheOrder(t *testing.T) {
 	})
 }
 
+func TestShards_WorkThatIsStuckLeavesTheRestOfTheWindowToOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 8; c.Ranges = 1 })
+		r.subscribe("ann", "dead")
+		r.subscribe("bob", "bob")
+		fails := make([]answer, 10_000)
+		for i := range fails {
+			fails[i] = outcome(push.Retry, 503)
+		}
+		r.service.script("dead", fails...)
+		for range 5 {
+			r.notifyTTL(24*time.Hour, "ann")
+		}
+		r.settle()
+		want := r.notify("bob", "bob", "bob", "bob")
+		time.Sleep(5 * time.Second)
+		require.Equal(t, want, r.service.got("bob"))
+	})
+}
+
+func TestShards_AWindowOfOneDoesNotSpin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 1; c.Ranges = 1 })
+		r.subscribe("ann", "laptop")
+		r.service.took = time.Second
+		want := r.notify("ann", "ann", "ann")
+		time.Sleep(10 * time.Second)
+		require.Equal(t, want, r.service.got("laptop"))
+	})
+}
+
+func TestUser_SubscriptionsNamesAreNeverUsedTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		for range 20 {
+			sub := r.subscribe("ann", "laptop")
+			hold := make(chan struct{})
+			r.service.script("laptop", answer{hold: hold})
+			r.notify("ann")
+			r.settle()
+			require.NoError(t, r.Unsubscribe(t.Context(), sub.User, sub.Digest))
+			r.settle()
+			close(hold)
+			r.subscribe("ann", "laptop")
+			id := r.notify("ann")[0]
+			r.settle()
+			require.Equal(t, []string{"delivered"}, r.states(id))
+			require.NoError(t, r.Unsubscribe(t.Context(), sub.User, sub.Digest))
+		}
+	})
+}
+
 func TestStart_FinishesWhatTheStoreSaysIsLeft(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

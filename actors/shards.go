@@ -46,6 +46,9 @@ type shards struct {
 
 	settle gathering // of settledDown, from every user
 	timer  *time.Timer
+
+	life   uint64 // of this incarnation: what an earlier one asked for is not for this one
+	ending bool   // stopping: who came now would never be told to leave
 }
 
 // resident is a user as the owner of its shard sees it.
@@ -80,15 +83,36 @@ type (
 )
 
 func newShards(s *System, own push.ShardRange) *shards {
-	return &shards{system: s, own: own}
+	return &shards{system: s, own: own, life: s.lives.Add(1)}
+}
+
+// ofLife is a message of a range to itself: from a timer, or from a read of
+// the store.
+type ofLife struct {
+	life    uint64
+	message any
 }
 
 func (s *shards) Receive(ctx actor.Context) {
 	defer addStack()
-	switch message := ctx.Message().(type) {
+	message := ctx.Message()
+	if own, ok := message.(*ofLife); ok {
+		if own.life != s.life {
+			return
+		}
+		message = own.message
+	}
+	if !s.ending {
+		s.receive(ctx, message)
+	}
+}
+
+func (s *shards) receive(ctx actor.Context, message any) {
+	switch message := message.(type) {
 	case *actor.Started:
 		s.onStarted(ctx)
 	case *actor.Stopping, *actor.Restarting:
+		s.ending = true
 		s.timer.Stop()
 	case *handOut:
 		s.onHandOut(ctx, message.notifications)
@@ -100,6 +124,8 @@ func (s *shards) Receive(ctx actor.Context) {
 		s.onLoaded(ctx, message.read)
 	case *changed:
 		s.onChanged(ctx, message.user)
+	case *doubt:
+		s.onDoubt(ctx)
 	case *forget:
 		s.onForget(ctx, message.user)
 	case *track:
@@ -119,7 +145,7 @@ func (s *shards) Receive(ctx actor.Context) {
 	case *tick:
 		s.onTick(ctx)
 	case *reload:
-		s.fill(ctx)
+		s.fill(ctx, 1)
 		s.loadCaches(ctx)
 	case *settle:
 		s.onSettle(ctx)
@@ -130,14 +156,25 @@ func (s *shards) Receive(ctx actor.Context) {
 	}
 }
 
+// later sends a message to this incarnation when the time has come.
+func (s *shards) later(ctx actor.Context, d time.Duration, message any) *time.Timer {
+	return s.system.after(d, ctx.Self(), &ofLife{s.life, message})
+}
+
+// read asks the store outside the actor, and sends what it found to this incarnation.
+func (s *shards) read(ctx actor.Context, do func(ctx context.Context) any) {
+	life := s.life
+	s.system.background(ctx.Self(), func(ctx context.Context) any { return &ofLife{life, do(ctx)} })
+}
+
 // onStarted begins with whatever the store says is left to do.
 func (s *shards) onStarted(ctx actor.Context) {
 	s.users = make(map[push.User]*resident)
 	s.window = make(map[push.ID]push.User)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
-	s.timer = s.system.after(tickEvery, ctx.Self(), &tick{})
-	s.fill(ctx)
+	s.timer = s.later(ctx, tickEvery, &tick{})
+	s.fill(ctx, 1)
 }
 
 // behind tells whether committed work waits in the store.
@@ -154,7 +191,7 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 		}
 		s.newest = n.ID
 	}
-	s.fill(ctx)
+	s.fill(ctx, s.half())
 }
 
 // take gives a notification to its user.
@@ -200,15 +237,21 @@ func userOf(pid *actor.PID) push.User {
 	return push.User{App: app, ID: id}
 }
 
-// fill reads the next notifications from the store if there is room for them.
-func (s *shards) fill(ctx actor.Context) {
+// half is the room at which the window is filled again: so that a read brings
+// many.
+func (s *shards) half() int { return max(1, s.system.config.Window/2) }
+
+// fill reads the next notifications from the store if there is at least so
+// much room for them. Every tick fills whatever room there is, because what
+// fills the window may be waiting for a long time.
+func (s *shards) fill(ctx actor.Context, atLeast int) {
 	room := s.system.config.Window - len(s.window)
-	if s.filling || s.newest.Compare(s.cursor) <= 0 || room < s.system.config.Window/2 {
+	if s.filling || s.newest.Compare(s.cursor) <= 0 || room < atLeast {
 		return
 	}
 	s.filling = true
 	own, after, upTo, limit := s.own, s.cursor, s.newest, min(room, readMax)
-	s.system.background(ctx.Self(), func(ctx context.Context) any {
+	s.read(ctx, func(ctx context.Context) any {
 		pending, err := s.system.config.Store.ListPending(ctx, own, after, upTo, limit)
 		return &filled{pendingRead{pending: pending, upTo: upTo, full: len(pending) == limit, err: err}}
 	})
@@ -229,19 +272,19 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 	if !read.full {
 		s.cursor = read.upTo
 	}
-	s.fill(ctx)
+	s.fill(ctx, s.half())
 }
 
 func (s *shards) storeFailed(ctx actor.Context, what string, err error) {
 	s.system.config.Observe(StoreFailed{What: what, Err: err})
-	s.system.after(reloadAfter, ctx.Self(), &reload{})
+	s.later(ctx, reloadAfter, &reload{})
 }
 
 func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
 	for _, id := range ids {
 		delete(s.window, id)
 	}
-	s.fill(ctx)
+	s.fill(ctx, s.half())
 }
 
 // want asks for a user's subscriptions. Those wanted while a read is under
@@ -267,7 +310,7 @@ func (s *shards) loadCaches(ctx actor.Context) {
 			read.changes[user] = r.changes
 		}
 	}
-	s.system.background(ctx.Self(), func(ctx context.Context) any {
+	s.read(ctx, func(ctx context.Context) any {
 		read.found, read.err = s.system.config.Store.ListSubscriptions(ctx, read.users)
 		return &loaded{read}
 	})
@@ -308,6 +351,13 @@ func (s *shards) onChanged(ctx actor.Context, user push.User) {
 	}
 }
 
+// onDoubt takes every cached subscription for old.
+func (s *shards) onDoubt(ctx actor.Context) {
+	for user := range s.users {
+		s.onChanged(ctx, user)
+	}
+}
+
 func (s *shards) onForget(ctx actor.Context, user push.User) {
 	maps.DeleteFunc(s.window, func(_ push.ID, u push.User) bool { return u == user })
 	if r := s.users[user]; r != nil {
@@ -319,7 +369,7 @@ func (s *shards) onForget(ctx actor.Context, user push.User) {
 			delete(s.users, user)
 		}
 	}
-	s.fill(ctx)
+	s.fill(ctx, s.half())
 }
 
 func (s *shards) onTrack(ctx actor.Context, t *track) {
@@ -336,11 +386,14 @@ func (s *shards) onTick(ctx actor.Context) {
 	for _, r := range s.users {
 		r.offerDrain(ctx, now, s.system.config.IdleAfter)
 	}
-	s.timer = s.system.after(tickEvery, ctx.Self(), &tick{})
+	s.fill(ctx, 1)
+	s.timer = s.later(ctx, tickEvery, &tick{})
 }
 
+// onDrained lets nobody go while the system drains: the question whether all
+// results have arrived would get lost with who leaves.
 func (s *shards) onDrained(ctx actor.Context, answer *drained) {
-	if r := s.users[userOf(answer.from)]; r != nil {
+	if r := s.users[userOf(answer.from)]; r != nil && !s.system.Draining() {
 		r.letGo(ctx, answer)
 	}
 }
@@ -384,7 +437,7 @@ func (s *shards) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child
 	if !r.leaving {
 		r.crashed = true
 		r.leaving = true
-		s.system.after(pause, s.system.rangeOf(user), &respawn{user: user})
+		s.system.after(pause, s.system.rangeOf(user), &ofLife{s.life, &respawn{user: user}})
 	}
 	ctx.StopChildren(child)
 }
@@ -397,12 +450,12 @@ func (s *shards) onRespawn(ctx actor.Context, user push.User) {
 		return
 	}
 	if r.pid != nil { // it has not terminated yet
-		s.system.after(restartBase, ctx.Self(), &respawn{user: user})
+		s.later(ctx, restartBase, &respawn{user: user})
 		return
 	}
 	r.reading = true
 	upTo := s.cursor
-	s.system.background(ctx.Self(), func(ctx context.Context) any {
+	s.read(ctx, func(ctx context.Context) any {
 		pending, err := s.system.readUnfinished(ctx, user, upTo)
 		return &recovered{recoveryRead{user: user, pending: pending, err: err}}
 	})
@@ -433,7 +486,7 @@ func (s *shards) onRecovered(ctx actor.Context, read recoveryRead) {
 	if read.err != nil {
 		r.reading = false
 		s.system.config.Observe(StoreFailed{What: "read a crashed user's work", Err: read.err})
-		s.system.after(reloadAfter, ctx.Self(), &respawn{user: read.user})
+		s.later(ctx, reloadAfter, &respawn{user: read.user})
 		return
 	}
 	var work []any
@@ -458,7 +511,7 @@ func (s *shards) onSweep(ctx actor.Context) {
 	s.sweeping = true
 	own, upTo := s.own, s.cursor
 	limit := len(s.window) + readMax
-	s.system.background(ctx.Self(), func(ctx context.Context) any {
+	s.read(ctx, func(ctx context.Context) any {
 		pending, err := s.system.config.Store.ListPending(ctx, own, push.ID{}, upTo, limit)
 		return &swept{pendingRead{pending: pending, upTo: upTo, err: err}}
 	})

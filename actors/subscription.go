@@ -62,7 +62,7 @@ func (s *subscription) Receive(ctx actor.Context) {
 	case *send:
 		s.onSend(ctx, message)
 	case *renew:
-		s.subscription = message.subscription
+		s.onRenew(ctx, message.subscription)
 	case *carried:
 		s.onCarried(ctx, message)
 	case *due:
@@ -72,15 +72,32 @@ func (s *subscription) Receive(ctx actor.Context) {
 	case *settle:
 		ctx.Respond(&settledDown{})
 	case *actor.Stopping:
-		s.stopTimer()
+		s.onStopping(ctx)
 	case *inspect:
 		s.onInspect(ctx, message)
 	}
 }
 
 func (s *subscription) onSend(ctx actor.Context, m *send) {
-	s.queue = append(s.queue, &job{notification: m.notification, attempts: m.attempts})
+	s.queue = append(s.queue, &job{notification: m.notification, attempts: m.before.attempts, last: m.before.result})
 	s.proceed(ctx)
+}
+
+// onRenew takes the new keys for whatever has not begun to be sent.
+func (s *subscription) onRenew(ctx actor.Context, sub push.Subscription) {
+	s.subscription = sub
+	if s.phase == atLane {
+		ctx.Request(s.system.lanes, &withdraw{key: s.lane})
+	}
+}
+
+// onStopping takes back what waits for its lane: the next generation, or
+// nobody, sends it. What is under way cannot be taken back.
+func (s *subscription) onStopping(ctx actor.Context) {
+	s.stopTimer()
+	if s.phase == atLane {
+		ctx.Request(s.system.lanes, &withdraw{key: s.lane})
+	}
 }
 
 // proceed takes the next notification in hand if there is none.
@@ -113,7 +130,7 @@ func (s *subscription) onCarried(ctx actor.Context, c *carried) {
 	case verdictExpired:
 		s.expire(ctx)
 	case verdictWithdrawn:
-		s.conclude(ctx, push.StateUnsubscribed, "")
+		s.phase = idle // abandoned, or to be handed in again with new keys
 	case verdictSent:
 		s.onResult(ctx, c.result)
 	}

@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -114,16 +116,17 @@ func TestSupervision_AUserThatKeepsPanickingIsLeftAloneForAWhile(t *testing.T) {
 func TestSupervision_APanicInALaneLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
-		r.subscribe("ann", "laptop")
-		r.subscribe("bob", "bobs")
 		r.failOnce(func(e Event) bool { _, ok := e.(LanePaused); return ok })
-		r.service.script("laptop", outcome(push.Refused, 403))
-		ids := append(r.notify("ann", "bob"), r.notify("bob")...)
-		time.Sleep(10 * time.Minute)
+		ids := []push.ID{r.refusing("ann", 1), r.refusing("joe", 1), r.refusing("sue", 1)}
+		r.subscribe("bob", "bob")
+		ids = append(ids, r.notify("bob")...)
+		time.Sleep(5 * time.Minute)
 		for _, id := range ids {
 			require.Equal(t, []string{"delivered"}, r.states(id))
 		}
 		require.Equal(t, 1, r.inspect("/lanes").Children[0].Restarts)
+		time.Sleep(3 * laneIdleAfter)
+		require.Empty(t, r.inspect("/lanes").Children, "it leaves like any other")
 	})
 }
 
@@ -195,6 +198,145 @@ func TestSupervision_APanicInTheJournalLosesNothingAccepted(t *testing.T) {
 			restarts[child.Path] = child.Restarts
 		}
 		require.Equal(t, 1, restarts["/journal"])
+	})
+}
+
+// While a range waits for its users to leave, it must not take in new ones:
+// nobody would tell them to leave, and it would wait for ever.
+func TestSupervision_ARangeThatIsStoppingTakesNobodyIn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, flaky := newFlakyRig(t)
+		first := userNamed("user-0")
+		second := first
+		for i := 1; r.rangeIndex(second.Shard()) != r.rangeIndex(first.Shard()) || second == first; i++ {
+			second = userNamed(fmt.Sprint("user-", i))
+		}
+		r.subscribe(first.ID, "first")
+		r.subscribe(second.ID, "second")
+		leave := make(chan struct{})
+		r.mu.Lock()
+		r.onEvent = func(e Event) {
+			switch e := e.(type) {
+			case DeliveryConcluded:
+				if e.User == first {
+					<-leave // its actor cannot stop before
+				}
+			case StoreFailed:
+				panic("injected")
+			}
+		}
+		r.mu.Unlock()
+		r.notify(first.ID)
+		r.settle()
+		flaky.failing.Store(true)
+		_, err := r.Notify([]Draft{{User: second, Content: []byte("{}"), TTL: time.Hour}})
+		require.Error(t, err) // and the journal has failed: the ranges stop
+		flaky.failing.Store(false)
+		r.mu.Lock()
+		wait := r.onEvent
+		r.onEvent = func(e Event) {
+			if _, ok := e.(StoreFailed); !ok {
+				wait(e)
+			}
+		}
+		r.mu.Unlock()
+		ids := r.notify(second.ID)
+		r.settle()
+		close(leave)
+		time.Sleep(time.Minute)
+		ids = append(ids, r.notify(first.ID, second.ID)...)
+		time.Sleep(time.Second)
+		for _, id := range ids {
+			require.Equal(t, []string{"delivered"}, r.states(id))
+		}
+	})
+}
+
+// heldStore answers one read only when told to.
+type heldStore struct {
+	store.Store
+	hold atomic.Pointer[chan struct{}]
+}
+
+func (s *heldStore) ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]store.Pending, error) {
+	hold := s.hold.Swap(nil)
+	found, err := s.Store.ListPending(ctx, shards, after, upTo, limit)
+	if hold != nil {
+		<-*hold
+	}
+	return found, err
+}
+
+func TestSupervision_AReadOfARangesFormerLifeIsIgnored(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var held *heldStore
+		r := newRig(t, func(c *Config) {
+			held = &heldStore{Store: c.Store}
+			c.Store, c.Window, c.Ranges = held, 4, 1
+		})
+		r.subscribe("ann", "laptop")
+		r.service.took = 100 * time.Millisecond
+		hold := make(chan struct{})
+		held.hold.Store(&hold)
+		var want []push.ID
+		for range 8 { // the window is full, and the rest is read when half of it is free
+			want = append(want, r.notify("ann")...)
+		}
+		time.Sleep(450 * time.Millisecond)
+		r.failOnce(func(e Event) bool { _, ok := e.(StoreFailed); return ok })
+		r.send(r.rangeOf(userNamed("ann")), &loaded{cacheRead{err: errNoStore}})
+		time.Sleep(10 * time.Second)
+		sent := len(r.service.got("laptop"))
+		close(hold)
+		time.Sleep(10 * time.Second)
+		require.Len(t, r.service.got("laptop"), sent, "what the former life read is not sent again")
+		for _, id := range want {
+			require.False(t, r.fate(id).Pending)
+		}
+	})
+}
+
+// gatedStore lets a test hold back the commit of a content.
+type gatedStore struct {
+	store.Store
+	content string
+	gate    chan struct{}
+}
+
+func (s *gatedStore) Commit(ctx context.Context, group store.Group) error {
+	if len(group.Accepted) > 0 && string(group.Accepted[0].Content) == s.content {
+		<-s.gate
+	}
+	return s.Store.Commit(ctx, group)
+}
+
+func TestSupervision_AGroupOfTheJournalsFormerLifeIsHandedOutInItsTurn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		gated := &gatedStore{content: `{"slow":true}`, gate: make(chan struct{})}
+		r := newRig(t, func(c *Config) {
+			gated.Store, c.Store, c.Writers = c.Store, gated, 2
+		})
+		r.subscribe("ann", "laptop")
+		r.bugs = true
+		accepted := make(chan []push.ID)
+		notify := func(content string) {
+			ids, err := r.Notify([]Draft{{User: userNamed("ann"), Content: []byte(content), TTL: time.Hour}})
+			if err != nil {
+				t.Error(err)
+			}
+			accepted <- ids
+		}
+		go notify(gated.content)
+		r.settle()
+		r.send(r.journal, (*record)(nil)) // a bug, and the journal starts anew
+		time.Sleep(time.Second)
+		go notify("{}")
+		r.settle()
+		close(gated.gate)
+		want := append(<-accepted, <-accepted...)
+		slices.SortFunc(want, push.ID.Compare)
+		time.Sleep(time.Second)
+		require.Equal(t, want, r.service.got("laptop"))
 	})
 }
 

@@ -39,6 +39,7 @@ type supervisor struct {
 	specs    []childSpec
 	children []*actor.PID
 	failures map[string]*failures
+	pauses   map[string]*time.Timer // before a failed child starts anew
 	giveUp   func(ctx actor.Supervisor, reason, message any)
 }
 
@@ -65,6 +66,10 @@ func (v *supervisor) Receive(ctx actor.Context) {
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		v.onStarted(ctx)
+	case *actor.Stopping, *actor.Restarting:
+		for _, pause := range v.pauses {
+			pause.Stop()
+		}
 	case *inspect:
 		v.onInspect(ctx, message)
 	}
@@ -72,6 +77,7 @@ func (v *supervisor) Receive(ctx actor.Context) {
 
 func (v *supervisor) onStarted(ctx actor.Context) {
 	v.failures = make(map[string]*failures, len(v.specs))
+	v.pauses = make(map[string]*time.Timer, len(v.specs))
 	v.children = nil
 	for _, spec := range v.specs {
 		v.failures[spec.name] = &failures{}
@@ -84,19 +90,20 @@ func (v *supervisor) onStarted(ctx actor.Context) {
 // the pause is over.
 func (v *supervisor) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	index := v.indexOf(child)
-	failed := v.failures[v.specs[index].name]
+	name := v.specs[index].name
+	failed := v.failures[name]
 	row := failed.add(time.Now())
+	pause := backoff(restartBase, restartCap, row)
+	v.system.config.Observe(failureOf(v.system, child, reason, failed.total, pause))
 	if row > failuresMax {
 		v.giveUp(ctx, reason, message)
 		return
 	}
-	pause := backoff(restartBase, restartCap, row)
-	v.system.config.Observe(failureOf(v.system, child, reason, failed.total, pause))
 	victims := []*actor.PID{child}
 	if v.policy == restForOne {
 		victims = v.children[index:]
 	}
-	time.AfterFunc(pause, func() { ctx.RestartChildren(victims...) })
+	v.pauses[name] = time.AfterFunc(pause, func() { ctx.RestartChildren(victims...) })
 }
 
 func (v *supervisor) indexOf(child *actor.PID) int {

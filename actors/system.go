@@ -99,8 +99,10 @@ type System struct {
 	ids      idClock                 // used by the journal alone
 	released atomic.Pointer[push.ID] // every notification up to this one is committed, or never will be
 	waiting  atomic.Int64            // notifications that wait for their commit
-	draining atomic.Bool
-	lives    atomic.Uint64 // tells the incarnations of a lane apart
+
+	committing atomic.Int64 // groups under way to the store, of whichever incarnation of the journal
+	draining   atomic.Bool
+	lives      atomic.Uint64 // tells the incarnations of a lane apart
 
 	ctx         context.Context // of the store's calls: ends when the tree has stopped
 	cancel      context.CancelFunc
@@ -132,7 +134,9 @@ func Start(ctx context.Context, config Config) (*System, error) {
 		config: config,
 		actors: actor.NewActorSystem(
 			actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return config.Log }),
-			// A goroutine per dead letter waits for this long.
+			// Dead letters are not logged: they hold what must not be in a log. A
+			// goroutine for each waits for the interval.
+			actor.WithDeadLetterThrottleCount(0),
 			actor.WithDeadLetterThrottleInterval(time.Millisecond),
 		),
 		ids:  idClock{last: last},
@@ -177,6 +181,9 @@ type Draft struct {
 // store failed; nothing was promised, though all of it may have been kept if
 // the connection broke during the commit.
 func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
+	if len(drafts) == 0 {
+		return nil, nil
+	}
 	if s.draining.Load() {
 		return nil, ErrDraining
 	}
@@ -202,24 +209,28 @@ func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
 
 // Subscribe registers a subscription: see store.PutSubscription. Every
 // notification accepted after it returns goes to it.
-func (s *System) Subscribe(ctx context.Context, sub push.Subscription) (store.Put, error) {
-	put, err := s.config.Store.PutSubscription(ctx, sub)
-	if err != nil {
-		return store.Put{}, err
+func (s *System) Subscribe(ctx context.Context, sub push.Subscription) (put store.Put, err error) {
+	err = s.change(ctx, func(ctx context.Context) (err error) {
+		put, err = s.config.Store.PutSubscription(ctx, sub)
+		return err
+	})
+	if err == nil {
+		s.tellChanged(sub.User, put)
 	}
-	s.tellChanged(sub.User, put)
-	return put, nil
+	return put, err
 }
 
 // Resubscribe registers sub in place of the same user's subscription old: see
 // store.ReplaceSubscription.
-func (s *System) Resubscribe(ctx context.Context, old push.Digest, sub push.Subscription) (store.Put, error) {
-	put, err := s.config.Store.ReplaceSubscription(ctx, old, sub)
-	if err != nil {
-		return store.Put{}, err
+func (s *System) Resubscribe(ctx context.Context, old push.Digest, sub push.Subscription) (put store.Put, err error) {
+	err = s.change(ctx, func(ctx context.Context) (err error) {
+		put, err = s.config.Store.ReplaceSubscription(ctx, old, sub)
+		return err
+	})
+	if err == nil {
+		s.tellChanged(sub.User, put)
 	}
-	s.tellChanged(sub.User, put)
-	return put, nil
+	return put, err
 }
 
 func (s *System) tellChanged(user push.User, put store.Put) {
@@ -233,22 +244,42 @@ func (s *System) tellChanged(user push.User, put store.Put) {
 // Unsubscribe removes a subscription: see store.DeleteSubscription. What was
 // queued for it is concluded as unsubscribed.
 func (s *System) Unsubscribe(ctx context.Context, user push.User, digest push.Digest) error {
-	if err := s.config.Store.DeleteSubscription(ctx, user, digest); err != nil {
-		return err
+	err := s.change(ctx, func(ctx context.Context) error {
+		return s.config.Store.DeleteSubscription(ctx, user, digest)
+	})
+	if err == nil {
+		s.send(s.rangeOf(user), &changed{user: user})
 	}
-	s.send(s.rangeOf(user), &changed{user: user})
-	return nil
+	return err
 }
 
 // Forget removes a user with everything that is kept of them, work that has
-// not been sent included: see store.DeleteUser.
-func (s *System) Forget(ctx context.Context, user push.User) (store.Forgotten, error) {
-	forgotten, err := s.config.Store.DeleteUser(ctx, user)
-	if err != nil {
-		return store.Forgotten{}, err
+// not been sent included: see store.DeleteUser. What is being sent at that
+// moment cannot be taken back.
+func (s *System) Forget(ctx context.Context, user push.User) (forgotten store.Forgotten, err error) {
+	err = s.change(ctx, func(ctx context.Context) (err error) {
+		forgotten, err = s.config.Store.DeleteUser(ctx, user)
+		return err
+	})
+	if err == nil {
+		s.send(s.rangeOf(user), &forget{user: user})
 	}
-	s.send(s.rangeOf(user), &forget{user: user})
-	return forgotten, nil
+	return forgotten, err
+}
+
+// change makes a change of subscriptions, whether or not the caller waits for
+// it: one that was committed must reach the actors. After an error that leaves
+// it open whether it was, they all look again.
+func (s *System) change(ctx context.Context, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	err := do(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		for _, pid := range s.ranges {
+			s.send(pid, &doubt{})
+		}
+	}
+	return err
 }
 
 // Progress is what is known of a delivery that is not final.
@@ -262,10 +293,13 @@ type Progress struct {
 }
 
 // Progress gives the live deliveries of a notification, in no certain order.
-// It is empty when the notification waits in the store for its turn, or is
-// finished.
+// It is empty when the notification waits in the store or for its user to be
+// ready, and when it is finished.
 func (s *System) Progress(user push.User, id push.ID) ([]Progress, error) {
 	answer, err := s.ask(s.rangeOf(user), &track{user: user, id: id}, askTimeout)
+	if errors.Is(err, actor.ErrTimeout) {
+		return nil, nil // the user was just leaving
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for the progress of %s: %w", id, err)
 	}
@@ -314,9 +348,13 @@ func (s *System) Drain(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("wait for sends that were cut off: %w", err))
 		}
 	}
-	for _, pid := range s.ranges {
-		if _, err := s.ask(pid, &settle{}, remaining(ctx)); err != nil {
-			errs = append(errs, fmt.Errorf("settle %s: %w", pid.Id, err))
+	settling := make([]actor.Future, len(s.ranges))
+	for i, pid := range s.ranges {
+		settling[i] = s.actors.Root.RequestFuture(pid, &settle{}, remaining(ctx))
+	}
+	for i, future := range settling {
+		if err := future.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("settle %s: %w", s.ranges[i].Id, err))
 		}
 	}
 	if _, err := s.ask(s.journal, &flush{}, remaining(ctx)); err != nil {

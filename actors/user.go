@@ -32,6 +32,8 @@ type user struct {
 	waiting  []*deliver            // for the cache
 	open     map[push.ID]*openWork // given to subscriptions and not finished
 	handled  uint64                // counted messages
+	last     int                   // generation of a subscription: names are never used twice
+	ending   bool                  // stopping: who came now would never be told to leave
 
 	settle gathering // of settledDown, from every subscription
 }
@@ -65,9 +67,14 @@ func newUser(s *System, key push.User) *user {
 
 func (u *user) Receive(ctx actor.Context) {
 	defer addStack()
+	if u.ending {
+		return
+	}
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		u.self = ctx.Self()
+	case *actor.Stopping:
+		u.ending = true
 	case *deliver:
 		u.onDeliver(ctx, message)
 	case *supply:
@@ -80,7 +87,7 @@ func (u *user) Receive(ctx actor.Context) {
 	case *progressed:
 		u.onProgressed(message)
 	case *revive:
-		u.onRevive(ctx, message.digest)
+		u.onRevive(ctx, message)
 	case *track:
 		u.onTrack(ctx, message)
 	case *drain:
@@ -145,9 +152,9 @@ func (u *user) detach(ctx actor.Context, digest push.Digest, b *branch) {
 		ctx.Send(b.pid, &abandon{})
 	case len(b.work) == 0:
 		delete(u.branches, digest)
-	default: // between two generations
-		u.concludeAll(ctx, b, push.StateUnsubscribed, "")
-		delete(u.branches, digest)
+	default:
+		// Between two generations: what the crashed one has concluded may still
+		// be on its way, so revive concludes the rest.
 	}
 }
 
@@ -202,18 +209,19 @@ func (u *user) record(ctx actor.Context, r *record) {
 
 // start spawns a subscription's next generation and gives it all it has to do.
 func (u *user) start(ctx actor.Context, b *branch) {
-	b.generation++
+	u.last++
+	b.generation = u.last
 	sub, generation := b.subscription, b.generation
 	name := fmt.Sprintf("%s-%s.%d", sub.Kind, sub.Digest.Short(), generation)
 	b.pid = spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
 	for _, n := range b.work {
-		ctx.Send(b.pid, &send{notification: n, attempts: u.open[n.ID].live[sub.Digest].attempts})
+		ctx.Send(b.pid, &send{notification: n, before: u.open[n.ID].live[sub.Digest]})
 	}
 }
 
 // onConcluded passes a delivery on to the journal. A subscription without
 // work left is stopped: nothing is on its way to it, for it was given only
-// what it concluded.
+// what it concluded. While the system drains it stays, because settle may be on its way.
 func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	b := u.branches[c.delivery.Subscription]
 	if b == nil || b.generation != c.generation || len(b.work) == 0 || b.work[0].ID != c.delivery.Notification {
@@ -226,11 +234,11 @@ func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	if len(b.work) > 0 {
 		return
 	}
-	if b.pid != nil {
+	if b.pid != nil && !u.system.Draining() {
 		ctx.Stop(b.pid)
 		b.pid = nil
 	}
-	if b.removed {
+	if b.removed && b.pid == nil {
 		delete(u.branches, c.delivery.Subscription)
 	}
 }
@@ -298,7 +306,7 @@ func (u *user) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *
 	b.pid = nil
 	// Sent by a timer, so that it comes after every message that the crashed
 	// one had sent before.
-	u.system.after(pause, u.self, &revive{digest: b.subscription.Digest})
+	u.system.after(pause, u.self, &revive{digest: b.subscription.Digest, generation: b.generation})
 	ctx.StopChildren(child)
 }
 
@@ -311,14 +319,16 @@ func (u *user) branchOf(pid *actor.PID) *branch {
 	return nil
 }
 
-func (u *user) onRevive(ctx actor.Context, digest push.Digest) {
-	b := u.branches[digest]
-	if b == nil || b.pid != nil || len(b.work) == 0 {
+func (u *user) onRevive(ctx actor.Context, r *revive) {
+	b := u.branches[r.digest]
+	if b == nil || b.generation != r.generation || b.pid != nil {
 		return
 	}
 	if b.removed {
 		u.concludeAll(ctx, b, push.StateUnsubscribed, "")
-		delete(u.branches, digest)
+		delete(u.branches, r.digest)
+	}
+	if len(b.work) == 0 {
 		return
 	}
 	if b.suspect != b.work[0].ID {

@@ -121,7 +121,7 @@ type sender struct {
 }
 
 // run sends until told to stop. A request that fails was promised nothing.
-func (b *sender) run(d *daemon, stop <-chan struct{}) {
+func (b *sender) run(url string, stop <-chan struct{}) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for {
@@ -130,7 +130,7 @@ func (b *sender) run(d *daemon, stop <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(5+rand.N(30)) * time.Millisecond):
 		}
-		request, _ := http.NewRequest("POST", d.url+"/v1/notifications", strings.NewReader(fmt.Sprintf(`{"user":%q,"title":"x"}`, b.user)))
+		request, _ := http.NewRequest("POST", url+"/v1/notifications", strings.NewReader(fmt.Sprintf(`{"user":%q,"title":"x"}`, b.user)))
 		request.Header.Set("Authorization", "Bearer "+adminKey)
 		request.Header.Set("Content-Type", "application/json")
 		response, err := client.Do(request)
@@ -168,10 +168,10 @@ func crash(t *testing.T, kills int, flags ...string) {
 		}
 		senders = append(senders, b)
 	}
-	stop := make(chan struct{})
+	url, stop := d.url, make(chan struct{})
 	var all sync.WaitGroup
 	for _, b := range senders {
-		all.Go(func() { b.run(d, stop) })
+		all.Go(func() { b.run(url, stop) })
 	}
 	var killed []time.Time
 	for range kills {
@@ -190,6 +190,10 @@ func crash(t *testing.T, kills int, flags ...string) {
 			d.finished(id.String())
 		}
 		accepted += len(b.accepted)
+	}
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	for _, b := range senders {
 		for _, path := range b.paths {
 			service.checkOrder(t, path, b.accepted)
 			for _, id := range b.accepted {
