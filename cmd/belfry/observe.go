@@ -16,7 +16,11 @@ func observer(log *slog.Logger) func(actors.Event) {
 		switch e := event.(type) {
 		case actors.AttemptMade:
 			if e.Result.Outcome != push.Delivered {
-				log.LogAttrs(ctx, slog.LevelDebug, "attempt failed",
+				level := slog.LevelDebug
+				if e.Result.Outcome == push.Refused {
+					level = slog.LevelWarn // it may be our own credentials that are wrong
+				}
+				log.LogAttrs(ctx, level, "attempt failed",
 					slog.Any("notification", e.Notification), slog.String("subscription", e.Subscription.Short()), slog.String("lane", e.Lane),
 					slog.String("outcome", e.Result.Outcome.String()), slog.Int("status", e.Result.Status), slog.String("reason", e.Result.Reason))
 			}

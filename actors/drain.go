@@ -1,0 +1,58 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// Draining tells whether Drain was called.
+func (s *System) Draining() bool { return s.draining.Load() }
+
+// Drain stops the tree without losing anything: nothing new is accepted or
+// sent; what is being sent may finish until ctx ends, and is cut off then;
+// outcomes are made durable; the rest stays pending in the store for the next
+// start. Call it once. It returns an error when the tree itself did not come
+// to rest, and has stopped it all the same.
+func (s *System) Drain(ctx context.Context) error {
+	s.draining.Store(true)
+	defer s.cancel()
+	var errs []error
+	if _, err := s.ask(s.lanes, &halt{}, remaining(ctx)); err != nil {
+		s.cancelSends()
+		if _, err := s.ask(s.lanes, &halt{}, askTimeout); err != nil {
+			errs = append(errs, fmt.Errorf("wait for sends that were cut off: %w", err))
+		}
+	}
+	settling := make([]actor.Future, len(s.ranges))
+	for i, pid := range s.ranges {
+		settling[i] = s.actors.Root.RequestFuture(pid, &settle{}, remaining(ctx))
+	}
+	for i, future := range settling {
+		if err := future.Wait(); err != nil {
+			errs = append(errs, fmt.Errorf("settle %s: %w", s.ranges[i].Id, err))
+		}
+	}
+	if _, err := s.ask(s.journal, &flush{}, remaining(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("flush the journal: %w", err))
+	}
+	if err := s.actors.Root.StopFuture(s.root).Wait(); err != nil {
+		errs = append(errs, fmt.Errorf("stop the tree: %w", err))
+	}
+	s.cancel()
+	s.actors.Shutdown()
+	s.work.Wait()
+	return errors.Join(errs...)
+}
+
+// remaining is the time that ctx leaves, at least a second: a step that comes
+// late still gets its chance.
+func remaining(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), time.Second)
+	}
+	return 10 * time.Second
+}

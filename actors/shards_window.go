@@ -1,0 +1,129 @@
+package actors
+
+import (
+	"context"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
+)
+
+// How a range takes work in: from the journal while it keeps up, from the store
+// when it is behind.
+
+// behind tells whether committed work waits in the store.
+func (s *shards) behind() bool { return s.filling || s.newest.Compare(s.cursor) > 0 }
+
+func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
+	for _, n := range list {
+		if n.ID.Compare(s.newest) <= 0 {
+			continue // a read of the store will find it, or has
+		}
+		if direct := !s.behind() && len(s.window) < s.system.config.Window; direct {
+			s.take(ctx, store.Pending{Notification: n})
+			s.cursor = n.ID
+		}
+		s.newest = n.ID
+	}
+	s.fill(ctx, s.half())
+}
+
+// take gives a notification to its user.
+func (s *shards) take(ctx actor.Context, p store.Pending) {
+	user := p.Notification.User
+	s.window[p.Notification.ID] = user
+	r := s.users[user]
+	if r == nil {
+		r = &resident{}
+		s.users[user] = r
+		s.enter(ctx, user, r)
+	}
+	if r.crashed && !r.reading {
+		return // the read that precedes its next generation will find it
+	}
+	s.tell(ctx, r, &deliver{notification: p.Notification, done: p.Done})
+}
+
+// half is the room at which the window is filled again: so that a read brings
+// many.
+func (s *shards) half() int { return max(1, s.system.config.Window/2) }
+
+// fill reads the next notifications from the store if there is at least so
+// much room for them. Every tick fills whatever room there is, because what
+// fills the window may be waiting for a long time.
+func (s *shards) fill(ctx actor.Context, atLeast int) {
+	room := s.system.config.Window - len(s.window)
+	if s.filling || s.newest.Compare(s.cursor) <= 0 || room < atLeast {
+		return
+	}
+	s.filling = true
+	own, after, upTo, limit := s.own, s.cursor, s.newest, min(room, readMax)
+	s.read(ctx, func(ctx context.Context) any {
+		pending, err := s.system.config.Store.ListPending(ctx, own, after, upTo, limit)
+		return &filled{pendingRead{pending: pending, upTo: upTo, full: len(pending) == limit, err: err}}
+	})
+}
+
+func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
+	s.filling = false
+	if read.err != nil {
+		s.storeFailed(ctx, "read pending notifications", read.err)
+		return
+	}
+	for _, p := range read.pending {
+		if _, held := s.window[p.Notification.ID]; !held {
+			s.take(ctx, p)
+		}
+		s.cursor = p.Notification.ID
+	}
+	if !read.full {
+		s.cursor = read.upTo
+	}
+	s.fill(ctx, s.half())
+}
+
+func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
+	for _, id := range ids {
+		delete(s.window, id)
+	}
+	s.fill(ctx, s.half())
+}
+
+// onSweep looks for pending notifications that were handed out and that
+// nobody holds: a safeguard against messages lost in ways not foreseen.
+func (s *shards) onSweep(ctx actor.Context) {
+	if s.sweeping {
+		return
+	}
+	s.sweeping = true
+	own, upTo := s.own, s.cursor
+	limit := len(s.window) + readMax
+	s.read(ctx, func(ctx context.Context) any {
+		pending, err := s.system.config.Store.ListPending(ctx, own, push.ID{}, upTo, limit)
+		return &swept{pendingRead{pending: pending, upTo: upTo, err: err}}
+	})
+}
+
+// onSwept takes up what two sweeps in a row found unheld; once is not enough,
+// since it may have been finished between the read and now.
+func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
+	s.sweeping = false
+	if read.err != nil {
+		s.system.config.Observe(StoreFailed{What: "sweep pending notifications", Err: read.err})
+		return
+	}
+	suspects := make(map[push.ID]bool)
+	for _, p := range read.pending {
+		id := p.Notification.ID
+		if _, held := s.window[id]; held {
+			continue
+		}
+		if s.suspects[id] {
+			s.system.config.Observe(WorkRejoined{Notification: id})
+			s.take(ctx, p)
+		} else {
+			suspects[id] = true
+		}
+	}
+	s.suspects = suspects
+}
