@@ -13,6 +13,7 @@
 //	notifications   what was accepted; never updated
 //	pending         a row exactly as long as work remains of a notification
 //	deliveries      what became of it at each subscription; written once
+//	idempotency_keys  what a request with such a key was answered, for a day
 //
 // Every method may be called from many goroutines. A method returns when its
 // change is durable: it survives kill -9 and power loss. Times are kept to
@@ -190,6 +191,10 @@ type Notifications interface {
 	// deliveries by DoneAt; ErrNotFound.
 	GetNotification(ctx context.Context, app string, id push.ID) (Record, error)
 
+	// FindIdempotencyKey finds what a request with this key was answered;
+	// ErrNotFound.
+	FindIdempotencyKey(ctx context.Context, app, key string) (IdempotencyKey, error)
+
 	// DeleteUser forgets a user: subscriptions, notifications, pending work and
 	// deliveries, in one transaction. It returns how many subscriptions and
 	// notifications there were; forgetting an unknown user is no error.
@@ -210,6 +215,10 @@ type Group struct {
 	// Accepted adds each notification and its pending row. With an ID that
 	// exists already nothing of the group is written: ErrExists.
 	Accepted []push.Notification
+
+	// Keys adds idempotency keys. One that exists already is ErrExists and
+	// nothing is written.
+	Keys []IdempotencyKey
 
 	// Deliveries adds final deliveries. One whose notification is no longer
 	// pending, or that was written before, is passed over.
@@ -247,4 +256,18 @@ type Record struct {
 type Forgotten struct {
 	Subscriptions int
 	Notifications int
+}
+
+// IdempotencyAge is how long an idempotency key is kept, at least: Maintain
+// removes older ones.
+const IdempotencyAge = 24 * time.Hour
+
+// IdempotencyKey remembers what a request was answered, for the client that
+// sends it again because it did not get the answer.
+type IdempotencyKey struct {
+	App       string
+	Key       string    // the client's choice, 1–255 bytes
+	Request   [32]byte  // SHA-256 of the request, to tell another one with the same key
+	IDs       []push.ID // the answer: the notifications, in the order of the request
+	CreatedAt time.Time
 }

@@ -26,6 +26,7 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	if len(group.Accepted) > 0 {
 		queueAccepted(&batch, group.Accepted)
 	}
+	queueKeys(&batch, group.Keys)
 	if len(group.Deliveries) > 0 {
 		queueDeliveries(&batch, group.Deliveries)
 	}

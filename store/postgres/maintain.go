@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 const (
@@ -32,6 +33,9 @@ func (s *Store) Maintain(ctx context.Context, now, before time.Time, limit int) 
 	}
 	if removed, err = s.dropDays(ctx, before); err != nil {
 		return removed, fmt.Errorf("drop partitions: %w", err)
+	}
+	if err := s.deleteKeys(ctx, now.Add(-store.IdempotencyAge), limit); err != nil {
+		return removed, fmt.Errorf("remove old idempotency keys: %w", err)
 	}
 	deleted, err := s.deleteOld(ctx, before, limit)
 	if err != nil {

@@ -73,6 +73,9 @@ func (c *commitStatements) run(tx *sql.Tx, group store.Group) error {
 			return err
 		}
 	}
+	if err := insertKeys(tx, group.Keys); err != nil {
+		return err
+	}
 	insertDelivery := tx.Stmt(c.delivery)
 	for _, d := range group.Deliveries {
 		_, err := insertDelivery.Exec(d.Notification[:], d.Subscription[:], uint8(d.Kind), d.Host,

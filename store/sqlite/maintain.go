@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 // Maintain removes at most limit old notifications without pending work. There
 // is no room to make: the file grows by itself, and what is removed leaves
 // pages that new rows fill.
 func (s *Store) Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error) {
+	if err := s.deleteKeys(ctx, now.Add(-store.IdempotencyAge), limit); err != nil {
+		return 0, fmt.Errorf("remove old idempotency keys: %w", err)
+	}
 	removed, err = s.deleteOld(ctx, before, limit)
 	if err != nil {
 		return 0, fmt.Errorf("remove old notifications: %w", err)

@@ -31,6 +31,7 @@ func Exercise(t *testing.T, open Open) {
 		{"Commit", commitFacts},
 		{"Notification", notificationFacts},
 		{"Pending", pendingFacts},
+		{"IdempotencyKey", idempotencyFacts},
 		{"DeleteUser", deleteUserFacts},
 		{"Maintain", maintainFacts},
 		{"Error", errorFacts},
