@@ -32,6 +32,7 @@ type journal struct {
 	system *System
 
 	accepts []waitingAccept
+	keys    keyring        // of accepts that wait, are under way, or were released lately
 	groups  []*commitGroup // under way, in the order of their IDs
 
 	records   []*record
@@ -51,6 +52,7 @@ type journal struct {
 type waitingAccept struct {
 	from   *actor.PID
 	drafts []Draft
+	key    *Key
 }
 
 type waitingFlush struct {
@@ -89,7 +91,10 @@ func (j *journal) Receive(ctx actor.Context) {
 }
 
 func (j *journal) onAccept(ctx actor.Context, a *accept) {
-	j.accepts = append(j.accepts, waitingAccept{from: ctx.Sender(), drafts: a.drafts})
+	if a.key != nil && !j.keys.enter(ctx, *a.key) {
+		return // it waits for the first one's answer, or has it
+	}
+	j.accepts = append(j.accepts, waitingAccept{from: ctx.Sender(), drafts: a.drafts, key: a.key})
 	j.pump(ctx)
 }
 
@@ -173,6 +178,16 @@ func cut[T any](list []T, n int) (first, rest []T) {
 
 func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 	rows := store.Group{Accepted: g.notifications}
+	next := 0
+	for _, a := range g.accepts {
+		if a.key != nil {
+			rows.Keys = append(rows.Keys, store.IdempotencyKey{
+				App: a.key.App, Key: a.key.Key, Request: a.key.Request,
+				IDs: idsOf(g.notifications[next : next+len(a.drafts)]), CreatedAt: g.notifications[next].AcceptedAt,
+			})
+		}
+		next += len(a.drafts)
+	}
 	for _, r := range g.records {
 		if r.delivery.State != 0 {
 			rows.Deliveries = append(rows.Deliveries, r.delivery)
@@ -270,7 +285,7 @@ func (j *journal) release(ctx actor.Context, group *commitGroup) {
 	if group.err != nil {
 		j.system.config.Observe(StoreFailed{What: "accept notifications", Err: group.err})
 		for _, a := range group.accepts {
-			ctx.Send(a.from, &refused{err: group.err})
+			j.answer(ctx, a, &refused{err: group.err})
 		}
 		return
 	}
@@ -281,13 +296,25 @@ func (j *journal) release(ctx actor.Context, group *commitGroup) {
 	work.each(func(to *actor.PID, list []push.Notification) { ctx.Send(to, &handOut{notifications: list}) })
 	next := 0
 	for _, a := range group.accepts {
-		ids := make([]push.ID, len(a.drafts))
-		for i := range ids {
-			ids[i] = group.notifications[next].ID
-			next++
-		}
-		ctx.Send(a.from, &accepted{ids: ids})
+		j.answer(ctx, a, &accepted{ids: idsOf(group.notifications[next : next+len(a.drafts)])})
+		next += len(a.drafts)
 	}
+}
+
+// answer tells the caller, and those who asked the same meanwhile.
+func (j *journal) answer(ctx actor.Context, a waitingAccept, answer any) {
+	ctx.Send(a.from, answer)
+	if a.key != nil {
+		j.keys.leave(ctx, *a.key, answer)
+	}
+}
+
+func idsOf(notifications []push.Notification) []push.ID {
+	ids := make([]push.ID, len(notifications))
+	for i, n := range notifications {
+		ids[i] = n.ID
+	}
+	return ids
 }
 
 func (j *journal) onInspect(ctx actor.Context, ask *inspect) {

@@ -40,7 +40,10 @@ type (
 // To the journal.
 type (
 	// accept asks to make new notifications durable; answered by accepted or refused.
-	accept struct{ drafts []Draft }
+	accept struct {
+		drafts []Draft
+		key    *Key // nil for none
+	}
 
 	// record notes a final delivery, and whether it was its notification's last.
 	record struct {

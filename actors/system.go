@@ -23,6 +23,8 @@ var (
 	ErrOverloaded = errors.New("too much is waiting to be accepted")
 	// ErrDraining: the system is shutting down and takes nothing new.
 	ErrDraining = errors.New("shutting down")
+	// ErrKeyReused: the idempotency key was used for another request.
+	ErrKeyReused = errors.New("the idempotency key was used for another request")
 	// ErrNoActor: there is no actor at this path.
 	ErrNoActor = errors.New("no such actor")
 )
@@ -181,6 +183,35 @@ type Draft struct {
 // store failed; nothing was promised, though all of it may have been kept if
 // the connection broke during the commit.
 func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
+	return s.accept(drafts, nil)
+}
+
+// Key is an idempotency key: a client that sends the same request with the
+// same key again gets the first answer again.
+type Key struct {
+	App     string
+	Key     string   // the client's choice, 1–255 bytes
+	Request [32]byte // SHA-256 of the request
+}
+
+// NotifyOnce is Notify for a request with an idempotency key: it accepts once
+// what is asked for several times, also at the same time, and for as long as the
+// store keeps the key. ErrKeyReused: the key was used for another request.
+func (s *System) NotifyOnce(ctx context.Context, key Key, drafts []Draft) ([]push.ID, error) {
+	known, err := s.config.Store.FindIdempotencyKey(ctx, key.App, key.Key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return s.accept(drafts, &key)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case known.Request != key.Request:
+		return nil, ErrKeyReused
+	default:
+		return known.IDs, nil
+	}
+}
+
+func (s *System) accept(drafts []Draft, key *Key) ([]push.ID, error) {
 	if len(drafts) == 0 {
 		return nil, nil
 	}
@@ -193,7 +224,7 @@ func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
 		return nil, ErrOverloaded
 	}
 	defer s.waiting.Add(-n)
-	answer, err := s.ask(s.journal, &accept{drafts: drafts}, acceptTimeout)
+	answer, err := s.ask(s.journal, &accept{drafts: drafts, key: key}, acceptTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -201,6 +232,9 @@ func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
 	case *accepted:
 		return answer.ids, nil
 	case *refused:
+		if errors.Is(answer.err, ErrKeyReused) {
+			return nil, ErrKeyReused
+		}
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, answer.err)
 	default:
 		return nil, fmt.Errorf("%w: the journal answered with %T", ErrUnavailable, answer)

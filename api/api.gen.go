@@ -345,6 +345,12 @@ type DeleteMySubscriptionParams struct {
 	Id SubscriptionID `form:"id" json:"id"`
 }
 
+// CreateNotificationsParams defines parameters for CreateNotifications.
+type CreateNotificationsParams struct {
+	// IdempotencyKey Your choice, 1 to 255 bytes; a UUID will do.
+	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
@@ -394,7 +400,7 @@ type ServerInterface interface {
 	PutMySubscription(w http.ResponseWriter, r *http.Request)
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
 	// (POST /v1/notifications)
-	CreateNotifications(w http.ResponseWriter, r *http.Request)
+	CreateNotifications(w http.ResponseWriter, r *http.Request, params CreateNotificationsParams)
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(w http.ResponseWriter, r *http.Request, id string)
@@ -671,8 +677,35 @@ func (siw *ServerInterfaceWrapper) PutMySubscription(w http.ResponseWriter, r *h
 // CreateNotifications operation middleware
 func (siw *ServerInterfaceWrapper) CreateNotifications(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateNotificationsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateNotifications(w, r)
+		siw.Handler.CreateNotifications(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1360,7 +1393,8 @@ func (response PutMySubscriptiondefaultApplicationProblemPlusJSONResponse) Visit
 }
 
 type CreateNotificationsRequestObject struct {
-	Body *CreateNotificationsJSONRequestBody
+	Params CreateNotificationsParams
+	Body   *CreateNotificationsJSONRequestBody
 }
 
 type CreateNotificationsResponseObject interface {
@@ -2001,8 +2035,10 @@ func (sh *strictHandler) PutMySubscription(w http.ResponseWriter, r *http.Reques
 }
 
 // CreateNotifications operation middleware
-func (sh *strictHandler) CreateNotifications(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateNotifications(w http.ResponseWriter, r *http.Request, params CreateNotificationsParams) {
 	var request CreateNotificationsRequestObject
+
+	request.Params = params
 
 	var body CreateNotificationsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {

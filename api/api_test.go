@@ -87,6 +87,31 @@ func TestNotifications_CarryAllThatWasGiven(t *testing.T) {
 		"actions":[{"action":"yes","title":"Yes","navigate":"https://x.dev/yes"}],"data":{"n":1,"nested":[true,null]}}}`, string(plain))
 }
 
+func TestNotifications_AreAcceptedOnceForAnIdempotencyKey(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser()
+	r.subscribe("ann", laptop)
+	ask := request{method: "POST", path: "/v1/notifications", body: `{"user":"ann","title":"hello","data":{"a":1}}`, once: "k-1"}
+	first := r.do(ask)
+	require.Equal(t, http.StatusAccepted, first.status)
+	require.Equal(t, string(first.body), string(r.do(ask).body), "the first answer again")
+	ask.body = `{ "title": "hello", "data": {"a": 1}, "user": "ann" }`
+	require.Equal(t, string(first.body), string(r.do(ask).body), "the same request, written otherwise")
+
+	ask.body = `{"user":"ann","title":"hello","data":{"a":2}}`
+	other := r.do(ask)
+	require.Equal(t, http.StatusUnprocessableEntity, other.status)
+	require.Equal(t, "idempotency_key_reused", other.problem.Code)
+	require.Equal(t, "Idempotency-Key", other.problem.Field)
+	ask.key = r.keys["other"]
+	require.Equal(t, http.StatusAccepted, r.do(ask).status, "another app's keys are its own")
+	ask.once = strings.Repeat("x", 256)
+	require.Equal(t, "Idempotency-Key", r.do(ask).problem.Field)
+
+	r.finished(r.send("ann")) // what came before has arrived too
+	require.Len(t, endpoint.Receipts(), 2)
+}
+
 func TestNotifications_WaitingIsVisible(t *testing.T) {
 	r := newRig(t)
 	endpoint, laptop := r.browser(pushtest.Status(429).With("Retry-After", "30"))

@@ -100,7 +100,12 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	draft.User = user
-	return s.accept([]actors.Draft{draft})
+	drafts := []actors.Draft{draft}
+	ids, err := s.config.System.Notify(drafts)
+	if err != nil {
+		return nil, err
+	}
+	return acceptance(drafts, ids), nil
 }
 
 func (s *Server) followDemo(_ http.ResponseWriter, r *http.Request) (any, error) {

@@ -2,23 +2,27 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
 )
 
 const (
-	usersMax       = 1000                   // users in one request
-	actionsMax     = 8                      // actions of one notification
-	collapseKeyMax = 255                    // bytes
-	ttlDefault     = 24 * time.Hour         // when the request does not say
-	ttlMax         = 4 * 7 * 24 * time.Hour // what push services keep at most
+	usersMax          = 1000                   // users in one request
+	actionsMax        = 8                      // actions of one notification
+	collapseKeyMax    = 255                    // bytes
+	idempotencyKeyMax = 255                    // bytes
+	ttlDefault        = 24 * time.Hour         // when the request does not say
+	ttlMax            = 4 * 7 * 24 * time.Hour // what push services keep at most
 )
 
 // CreateNotifications accepts a notification for each user named.
@@ -37,23 +41,46 @@ func (s *Server) CreateNotifications(ctx context.Context, request CreateNotifica
 		drafts[i] = template
 		drafts[i].User = push.User{App: app, ID: user}
 	}
-	accepted, err := s.accept(drafts)
+	key, err := keyOf(app, request)
 	if err != nil {
 		return nil, err
 	}
-	return CreateNotifications202JSONResponse(accepted), nil
+	ids, err := s.notify(ctx, key, drafts)
+	if err != nil {
+		return nil, err
+	}
+	return CreateNotifications202JSONResponse(acceptance(drafts, ids)), nil
 }
 
-func (s *Server) accept(drafts []actors.Draft) (AcceptedNotifications, error) {
-	ids, err := s.config.System.Notify(drafts)
-	if err != nil {
-		return AcceptedNotifications{}, err
+func (s *Server) notify(ctx context.Context, key *actors.Key, drafts []actors.Draft) ([]push.ID, error) {
+	if key == nil {
+		return s.config.System.Notify(drafts)
 	}
+	return s.config.System.NotifyOnce(ctx, *key, drafts)
+}
+
+// keyOf gives the request's idempotency key, or nil if it has none.
+func keyOf(app string, request CreateNotificationsRequestObject) (*actors.Key, error) {
+	key := request.Params.IdempotencyKey
+	if key == "" {
+		return nil, nil
+	}
+	if len(key) > idempotencyKeyMax || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl) {
+		return nil, invalid("Idempotency-Key", "The Idempotency-Key is too long or is not plain text. Use 1 to %d bytes, such as a UUID.", idempotencyKeyMax)
+	}
+	canonical, err := json.Marshal(request.Body)
+	if err != nil {
+		return nil, invalidJSON("The request's body cannot be read: " + err.Error() + ".")
+	}
+	return &actors.Key{App: app, Key: key, Request: sha256.Sum256(canonical)}, nil
+}
+
+func acceptance(drafts []actors.Draft, ids []push.ID) AcceptedNotifications {
 	answer := AcceptedNotifications{Notifications: make([]AcceptedNotification, len(ids))}
 	for i, id := range ids {
 		answer.Notifications[i] = AcceptedNotification{Id: id.String(), User: drafts[i].User.ID}
 	}
-	return answer, nil
+	return answer
 }
 
 func usersOf(body *NewNotifications) ([]string, error) {

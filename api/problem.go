@@ -70,6 +70,11 @@ func problemOf(err error) (p problem, internal bool) {
 			status: http.StatusNotFound, code: "no_such_actor", field: "path",
 			detail: "There is no actor at this path now: it has left, or never was. GET /debug/actors lists those that are.",
 		}, false
+	case errors.Is(err, actors.ErrKeyReused):
+		return problem{
+			status: http.StatusUnprocessableEntity, code: "idempotency_key_reused", field: "Idempotency-Key",
+			detail: "This Idempotency-Key was used for another request in the last 24 hours. Use a new key for a new request.",
+		}, false
 	case errors.Is(err, actors.ErrOverloaded):
 		return problem{
 			status: http.StatusServiceUnavailable, code: "overloaded", retryAfter: time.Second,

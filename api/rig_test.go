@@ -108,6 +108,7 @@ type request struct {
 	body         any    // a string goes as it is
 	contentType  string
 	origin       string
+	once         string // Idempotency-Key
 }
 
 // answer is what came back.
@@ -147,6 +148,9 @@ func (r *rig) do(q request) answer {
 	}
 	if q.contentType != "" {
 		sent.Header.Set("Content-Type", q.contentType)
+	}
+	if q.once != "" {
+		sent.Header.Set("Idempotency-Key", q.once)
 	}
 	if q.origin != "" {
 		sent.Header.Set("Origin", q.origin)

@@ -344,6 +344,12 @@ type DeleteMySubscriptionParams struct {
 	Id SubscriptionID `form:"id" json:"id"`
 }
 
+// CreateNotificationsParams defines parameters for CreateNotifications.
+type CreateNotificationsParams struct {
+	// IdempotencyKey Your choice, 1 to 255 bytes; a UUID will do.
+	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
@@ -518,20 +524,26 @@ type ClientInterface interface {
 	// The answer means that the notification is durable: it will be delivered to every subscription the user
 	// has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 	//
+	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-	CreateNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateNotificationsWithBody(ctx context.Context, params *CreateNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
 	//
 	// The answer means that the notification is durable: it will be delivered to every subscription the user
 	// has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 	//
+	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-	CreateNotifications(ctx context.Context, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateNotifications(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetNotification What became of a notification
 	//
@@ -801,11 +813,14 @@ func (c *Client) PutMySubscription(ctx context.Context, body PutMySubscriptionJS
 // The answer means that the notification is durable: it will be delivered to every subscription the user
 // has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 //
+// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-func (c *Client) CreateNotificationsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateNotificationsRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateNotificationsWithBody(ctx context.Context, params *CreateNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationsRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -821,11 +836,14 @@ func (c *Client) CreateNotificationsWithBody(ctx context.Context, contentType st
 // The answer means that the notification is durable: it will be delivered to every subscription the user
 // has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 //
+// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-func (c *Client) CreateNotifications(ctx context.Context, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateNotificationsRequest(c.Server, body)
+func (c *Client) CreateNotifications(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1374,18 +1392,18 @@ func NewPutMySubscriptionRequestWithBody(server string, contentType string, body
 }
 
 // NewCreateNotificationsRequest calls the generic CreateNotifications builder with application/json body
-func NewCreateNotificationsRequest(server string, body CreateNotificationsJSONRequestBody) (*http.Request, error) {
+func NewCreateNotificationsRequest(server string, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateNotificationsRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateNotificationsRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateNotificationsRequestWithBody constructs an http.Request for the CreateNotifications method, with any body, and a specified content type
-func NewCreateNotificationsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateNotificationsRequestWithBody(server string, params *CreateNotificationsParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1409,6 +1427,19 @@ func NewCreateNotificationsRequestWithBody(server string, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -1795,20 +1826,26 @@ type ClientWithResponsesInterface interface {
 	// The answer means that the notification is durable: it will be delivered to every subscription the user
 	// has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 	//
+	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-	CreateNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error)
+	CreateNotificationsWithBodyWithResponse(ctx context.Context, params *CreateNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error)
 
 	// CreateNotificationsWithResponse Send a notification to one user, or to as many as 1,000
 	//
 	// The answer means that the notification is durable: it will be delivered to every subscription the user
 	// has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 	//
+	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-	CreateNotificationsWithResponse(ctx context.Context, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error)
+	CreateNotificationsWithResponse(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error)
 
 	// GetNotificationWithResponse What became of a notification
 	//
@@ -2856,11 +2893,14 @@ func (c *ClientWithResponses) PutMySubscriptionWithResponse(ctx context.Context,
 // The answer means that the notification is durable: it will be delivered to every subscription the user
 // has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 //
+// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-func (c *ClientWithResponses) CreateNotificationsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error) {
-	rsp, err := c.CreateNotificationsWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateNotificationsWithBodyWithResponse(ctx context.Context, params *CreateNotificationsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error) {
+	rsp, err := c.CreateNotificationsWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -2872,11 +2912,14 @@ func (c *ClientWithResponses) CreateNotificationsWithBodyWithResponse(ctx contex
 // The answer means that the notification is durable: it will be delivered to every subscription the user
 // has, or expire, or be explained. Users get notifications in the order in which they were accepted.
 //
+// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
+// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
-func (c *ClientWithResponses) CreateNotificationsWithResponse(ctx context.Context, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error) {
-	rsp, err := c.CreateNotifications(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateNotificationsWithResponse(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error) {
+	rsp, err := c.CreateNotifications(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

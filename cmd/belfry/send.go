@@ -13,17 +13,18 @@ import (
 type sendCommand struct {
 	remoteFlags `embed:""`
 
-	User        []string      `short:"u" required:"" sep:"none" placeholder:"ID" help:"Whom to notify. May be given several times."`
-	Title       string        `short:"t" required:"" help:"Title."`
-	Body        string        `short:"b" help:"Text."`
-	URL         string        `help:"Opened by a click."`
-	Icon        string        `help:"URL of a small picture."`
-	Tag         string        `help:"A shown notification with the same tag is replaced."`
-	Data        string        `placeholder:"JSON" help:"Handed to the service worker."`
-	TTL         time.Duration `default:"24h" help:"How long it is worth delivering."`
-	Urgency     string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
-	CollapseKey string        `help:"A notification with the same key that a push service still holds is replaced."`
-	Wait        bool          `short:"w" help:"Wait until it is final at every subscription, and say what became of it."`
+	User           []string      `short:"u" required:"" sep:"none" placeholder:"ID" help:"Whom to notify. May be given several times."`
+	Title          string        `short:"t" required:"" help:"Title."`
+	Body           string        `short:"b" help:"Text."`
+	URL            string        `help:"Opened by a click."`
+	Icon           string        `help:"URL of a small picture."`
+	Tag            string        `help:"A shown notification with the same tag is replaced."`
+	Data           string        `placeholder:"JSON" help:"Handed to the service worker."`
+	TTL            time.Duration `default:"24h" help:"How long it is worth delivering."`
+	Urgency        string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
+	CollapseKey    string        `help:"A notification with the same key that a push service still holds is replaced."`
+	IdempotencyKey string        `placeholder:"KEY" help:"The same command with the same key sends once, for 24 hours."`
+	Wait           bool          `short:"w" help:"Wait until it is final at every subscription, and say what became of it."`
 }
 
 // Run sends one notification to each user and prints the IDs.
@@ -43,7 +44,7 @@ func (c *sendCommand) Run(ctx context.Context, to streams) error {
 		}
 		body.Data = json.RawMessage(c.Data)
 	}
-	response, err := service.CreateNotificationsWithResponse(ctx, body)
+	response, err := service.CreateNotificationsWithResponse(ctx, &client.CreateNotificationsParams{IdempotencyKey: c.IdempotencyKey}, body)
 	if err != nil {
 		return err
 	}

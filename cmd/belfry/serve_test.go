@@ -319,6 +319,10 @@ func TestCommands(t *testing.T) {
 	fails("--data is not valid JSON", "send", "-u", "ann", "-t", "x", "--data", "hello")
 	fails("missing flags: --title", "send", "-u", "ann")
 
+	once := []string{"send", "-u", "nobody", "-t", "once", "--idempotency-key", "k-1"}
+	require.Equal(t, must(once...), must(once...))
+	fails("Use a new key for a new request", "send", "-u", "nobody", "-t", "twice", "--idempotency-key", "k-1")
+
 	list := must("subscriptions", "list", "ann")
 	require.Contains(t, list, "webpush")
 	id := push.DigestOf(push.Endpoint(endpoint.URL)).String()
