@@ -129,13 +129,14 @@ type (
 	// sweep asks to look for work in the store that nobody holds.
 	sweep struct{}
 
-	filled    struct{ read pendingRead }  // from its own read of the store
-	swept     struct{ read pendingRead }  // from its own read of the store
-	loaded    struct{ read cacheRead }    // from its own read of the store
-	recovered struct{ read recoveryRead } // from its own read of the store
-	tick      struct{}                    // from its own timer
-	reload    struct{}                    // from its own timer: the store failed before
-	respawn   struct{ user push.User }    // from its own timer: a crashed user's pause is over
+	filled    struct{ read pendingRead } // from its own read of the store
+	swept     struct{ read pendingRead } // from its own read of the store
+	loaded    struct{ read cacheRead }   // from its own read of the store
+	recovered struct{ read userRead }    // from its own read of the store
+	caughtUp  struct{ read userRead }    // from its own read of the store
+	tick      struct{}                   // from its own timer
+	reload    struct{}                   // from its own timer: the store failed before
+	respawn   struct{ user push.User }   // from its own timer: a crashed user's pause is over
 )
 
 // To a user; those marked (counted) take part in the drain handshake.

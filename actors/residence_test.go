@@ -97,20 +97,25 @@ func TestShards_HoldABoundedWindowAndKeepTheOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const window = 8
 		r := newRig(t, func(c *Config) { c.Window = window; c.Ranges = 1 })
-		r.subscribe("ann", "ann")
-		r.subscribe("bob", "bob")
 		r.service.took = 100 * time.Millisecond
+		var users []string
+		for i := range 20 {
+			users = append(users, fmt.Sprint("user-", i))
+			r.subscribe(users[i], users[i])
+		}
 		want := map[string][]push.ID{}
-		for range 100 {
-			ids := r.notify("ann", "bob")
-			want["ann"], want["bob"] = append(want["ann"], ids[0]), append(want["bob"], ids[1])
+		for range 10 {
+			for i, id := range r.notify(users...) {
+				want[users[i]] = append(want[users[i]], id)
+			}
 		}
 		r.settle()
 		require.LessOrEqual(t, r.inspect("/registry/0").Node.Queue, window)
 		require.Equal(t, "behind the store", r.inspect("/registry/0").Node.State)
 		time.Sleep(time.Minute)
-		require.Equal(t, want["ann"], r.service.got("ann"))
-		require.Equal(t, want["bob"], r.service.got("bob"))
+		for _, user := range users {
+			require.Equal(t, want[user], r.service.got(user))
+		}
 		require.Equal(t, "running", r.inspect("/registry/0").Node.State)
 		require.Zero(t, r.inspect("/registry/0").Node.Queue)
 	})
@@ -133,6 +138,94 @@ func TestShards_WorkThatIsStuckLeavesTheRestOfTheWindowToOthers(t *testing.T) {
 		want := r.notify("bob", "bob", "bob", "bob")
 		time.Sleep(5 * time.Second)
 		require.Equal(t, want, r.service.got("bob"))
+	})
+}
+
+func TestShards_OneUsersBacklogLeavesTheWindowToOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
+		r.subscribe("ann", "dead")
+		r.subscribe("bob", "bob")
+		fails := make([]answer, 200)
+		for i := range fails {
+			fails[i] = outcome(push.Retry, 503)
+		}
+		r.service.script("dead", fails...)
+		var anns, bobs []push.ID
+		for range 200 { // three windows full
+			anns = append(anns, r.notifyTTL(7*24*time.Hour, "ann")...)
+		}
+		r.settle()
+		require.Equal(t, 8, r.inspect("/registry/0").Node.Queue, "her share")
+		for range 20 {
+			bobs = append(bobs, r.notify("bob")...)
+		}
+		time.Sleep(3 * time.Second)
+		require.Equal(t, bobs, r.service.got("bob"))
+		time.Sleep(4 * 24 * time.Hour) // the endpoint is well again
+		require.Equal(t, anns, r.service.got("dead"), "all, in order, once")
+		require.Zero(t, r.inspect("/registry/0").Node.Queue)
+		for _, id := range anns {
+			require.False(t, r.fate(id).Pending)
+		}
+		more := r.notify("ann")
+		r.settle()
+		require.Equal(t, append(anns, more...), r.service.got("dead"))
+		require.Empty(t, eventsOf[WorkRejoined](r), "the sweep mistook nothing for lost")
+	})
+}
+
+func TestShards_AUserThatIsBehindSurvivesItsCrashAndARestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
+		r.subscribe("ann", "laptop")
+		r.service.took = time.Second
+		var want []push.ID
+		for range 60 {
+			want = append(want, r.notify("ann")...)
+		}
+		time.Sleep(5500 * time.Millisecond)
+		r.failOnce(func(e Event) bool { _, ok := e.(DeliveryConcluded); return ok })
+		time.Sleep(15 * time.Second)
+		require.Len(t, eventsOf[ActorFailed](r), 1)
+		r.stop()
+		r.start(func(c *Config) { c.Window = 64; c.Ranges = 1 })
+		want = append(want, r.notify("ann")...)
+		time.Sleep(2 * time.Minute)
+		seen := map[push.ID]bool{}
+		var first []push.ID
+		for _, id := range r.service.got("laptop") {
+			if !seen[id] {
+				seen[id] = true
+				first = append(first, id)
+			}
+		}
+		require.Equal(t, want, first, "in order")
+		require.LessOrEqual(t, len(r.service.got("laptop")), len(want)+1, "the one in flight at the crash may have come twice")
+	})
+}
+
+func TestForget_OfAUserThatIsBehind(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
+		r.subscribe("ann", "laptop")
+		r.service.took = 100 * time.Millisecond
+		for range 60 {
+			r.notify("ann")
+		}
+		time.Sleep(time.Second)
+		_, err := r.Forget(t.Context(), userNamed("ann"))
+		require.NoError(t, err)
+		r.settle()
+		before := len(r.service.got("laptop"))
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, len(r.service.got("laptop")), before+1, "at most the one that was in flight")
+		require.Zero(t, r.inspect("/registry/0").Node.Queue)
+		r.service.took = 0
+		r.subscribe("ann", "laptop")
+		again := r.notify("ann")
+		r.settle()
+		require.Equal(t, again[0], r.service.got("laptop")[len(r.service.got("laptop"))-1])
 	})
 }
 

@@ -27,14 +27,16 @@ const (
 // to their user until the journal says that they are finished. When the window
 // is full, newly committed notifications stay in the store; they are read
 // back in order when there is room again. The cursor divides the two: every
-// notification up to it has been handed out.
+// notification up to it has been handed out, or is one of a user who has a full
+// share of the window already and gets the rest when that is worked off. So
+// one user whose endpoint is dead does not fill the window for all.
 type shards struct {
 	system *System
 	own    push.ShardRange
 	users  map[push.User]*resident
 
-	window  map[push.ID]push.User // handed out and not finished
-	cursor  push.ID               // up to here, all was handed out
+	window  map[push.ID]*resident // handed out and not finished
+	cursor  push.ID               // up to here, all was handed out or is a behind user's
 	newest  push.ID               // the newest committed one it knows of
 	filling bool                  // a read of the store is under way
 
@@ -47,13 +49,20 @@ type shards struct {
 	settle gathering // of settledDown, from every user
 	timer  *time.Timer
 
-	life   uint64 // of this incarnation: what an earlier one asked for is not for this one
-	ending bool   // stopping: who came now would never be told to leave
+	life      uint64 // of this incarnation: what an earlier one asked for is not for this one
+	forgotten uint64 // users; what was read before may hold what was theirs
+	ending    bool   // stopping: who came now would never be told to leave
 }
 
 // resident is a user as the owner of its shard sees it.
 type resident struct {
 	guest
+	user    push.User
+	share   int     // notifications of this user in the window
+	last    push.ID // the newest of them
+	skipped push.ID // the newest that was left in the store; beyond last, the user is behind
+	catchUp bool    // a read of what was left is under way
+
 	held    []any // messages for the next generation
 	changes int   // of its subscriptions, in the store
 	crashed bool  // waiting to be spawned anew, with its work read from the store
@@ -75,9 +84,10 @@ type (
 		found   map[push.User][]push.Subscription
 		err     error
 	}
-	recoveryRead struct {
+	userRead struct {
 		user    push.User
 		pending []store.Pending
+		full    bool // there may be more
 		err     error
 	}
 )
@@ -86,24 +96,62 @@ func newShards(s *System, own push.ShardRange) *shards {
 	return &shards{system: s, own: own, life: s.lives.Add(1)}
 }
 
-// ofLife is a message of a range to itself: from a timer, or from a read of
-// the store.
+// ofLife is a message of a range to itself, from a timer.
 type ofLife struct {
 	life    uint64
 	message any
 }
 
+// readOfLife is one from a read of the store.
+type readOfLife struct {
+	ofLife
+	forgotten uint64 // users, when it began
+}
+
 func (s *shards) Receive(ctx actor.Context) {
 	defer addStack()
-	message := ctx.Message()
-	if own, ok := message.(*ofLife); ok {
-		if own.life != s.life {
-			return
-		}
-		message = own.message
+	if s.ending {
+		return
 	}
-	if !s.ending {
+	switch message := ctx.Message().(type) {
+	case *ofLife:
+		if message.life == s.life {
+			s.receive(ctx, message.message)
+		}
+	case *readOfLife:
+		switch {
+		case message.life != s.life:
+		case message.forgotten != s.forgotten:
+			s.discard(ctx, message.message)
+		default:
+			s.receive(ctx, message.message)
+		}
+	default:
 		s.receive(ctx, message)
+	}
+}
+
+// discard drops a read that may hold work of a user who was forgotten
+// meanwhile, and has it made anew.
+func (s *shards) discard(ctx actor.Context, read any) {
+	switch read := read.(type) {
+	case *filled:
+		s.filling = false
+		s.fill(ctx, 1)
+	case *caughtUp:
+		if r := s.users[read.read.user]; r != nil && r.catchUp {
+			r.catchUp = false
+			s.catchUp(ctx, r)
+		}
+	case *recovered:
+		if r := s.users[read.read.user]; r != nil && r.reading {
+			r.reading = false
+			s.onRespawn(ctx, read.read.user)
+		}
+	case *swept:
+		s.sweeping = false
+	case *loaded:
+		s.onLoaded(ctx, read.read)
 	}
 }
 
@@ -138,6 +186,8 @@ func (s *shards) receive(ctx actor.Context, message any) {
 		s.onRespawn(ctx, message.user)
 	case *recovered:
 		s.onRecovered(ctx, message.read)
+	case *caughtUp:
+		s.onCaughtUp(ctx, message.read)
 	case *sweep:
 		s.onSweep(ctx)
 	case *swept:
@@ -163,14 +213,16 @@ func (s *shards) later(ctx actor.Context, d time.Duration, message any) *time.Ti
 
 // read asks the store outside the actor, and sends what it found to this incarnation.
 func (s *shards) read(ctx actor.Context, do func(ctx context.Context) any) {
-	life := s.life
-	s.system.background(ctx.Self(), func(ctx context.Context) any { return &ofLife{life, do(ctx)} })
+	life, forgotten := s.life, s.forgotten
+	s.system.background(ctx.Self(), func(ctx context.Context) any {
+		return &readOfLife{ofLife{life, do(ctx)}, forgotten}
+	})
 }
 
 // onStarted begins with whatever the store says is left to do.
 func (s *shards) onStarted(ctx actor.Context) {
 	s.users = make(map[push.User]*resident)
-	s.window = make(map[push.ID]push.User)
+	s.window = make(map[push.ID]*resident)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
 	s.timer = s.later(ctx, tickEvery, &tick{})
@@ -210,9 +262,11 @@ func (s *shards) storeFailed(ctx actor.Context, what string, err error) {
 }
 
 func (s *shards) onForget(ctx actor.Context, user push.User) {
-	maps.DeleteFunc(s.window, func(_ push.ID, u push.User) bool { return u == user })
+	s.forgotten++
+	maps.DeleteFunc(s.window, func(_ push.ID, r *resident) bool { return r.user == user })
 	if r := s.users[user]; r != nil {
 		r.held, r.crashed, r.reading = nil, false, false
+		r.share, r.skipped, r.catchUp = 0, r.last, false
 		switch {
 		case r.present():
 			r.stop(ctx)
@@ -236,6 +290,7 @@ func (s *shards) onTick(ctx actor.Context) {
 	now := time.Now()
 	for _, r := range s.users {
 		r.offerDrain(ctx, now, s.system.config.IdleAfter)
+		s.catchUp(ctx, r)
 	}
 	s.fill(ctx, 1)
 	s.timer = s.later(ctx, tickEvery, &tick{})
@@ -244,7 +299,7 @@ func (s *shards) onTick(ctx actor.Context) {
 // onDrained lets nobody go while the system drains: the question whether all
 // results have arrived would get lost with who leaves.
 func (s *shards) onDrained(ctx actor.Context, answer *drained) {
-	if r := s.users[userOf(answer.from)]; r != nil && !s.system.Draining() {
+	if r := s.users[userOf(answer.from)]; r != nil && !r.behind() && !s.system.Draining() {
 		r.letGo(ctx, answer)
 	}
 }

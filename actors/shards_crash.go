@@ -42,31 +42,21 @@ func (s *shards) onRespawn(ctx actor.Context, user push.User) {
 		return
 	}
 	r.reading = true
-	upTo := s.cursor
+	upTo, limit := s.cursor, s.shareMax()
 	s.read(ctx, func(ctx context.Context) any {
-		pending, err := s.system.readUnfinished(ctx, user, upTo)
-		return &recovered{recoveryRead{user: user, pending: pending, err: err}}
+		pending, err := s.system.readUnfinished(ctx, user, upTo, limit)
+		return &recovered{userRead{user: user, pending: pending, full: len(pending) == limit, err: err}}
 	})
 }
 
-func (s *System) readUnfinished(ctx context.Context, user push.User, upTo push.ID) ([]store.Pending, error) {
+func (s *System) readUnfinished(ctx context.Context, user push.User, upTo push.ID, limit int) ([]store.Pending, error) {
 	if _, err := s.ask(s.journal, &flush{}, storeTimeout); err != nil {
 		return nil, err
 	}
-	var all []store.Pending
-	for after := (push.ID{}); ; after = all[len(all)-1].Notification.ID {
-		page, err := s.config.Store.ListPendingOf(ctx, user, after, upTo, readMax)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if len(page) < readMax {
-			return all, nil
-		}
-	}
+	return s.config.Store.ListPendingOf(ctx, user, push.ID{}, upTo, limit)
 }
 
-func (s *shards) onRecovered(ctx actor.Context, read recoveryRead) {
+func (s *shards) onRecovered(ctx actor.Context, read userRead) {
 	r := s.users[read.user]
 	if r == nil || !r.crashed {
 		return
@@ -79,7 +69,9 @@ func (s *shards) onRecovered(ctx actor.Context, read recoveryRead) {
 	}
 	var work []any
 	for _, p := range read.pending {
-		s.window[p.Notification.ID] = read.user
+		if s.window[p.Notification.ID] == nil { // left in the store before
+			s.hold(r, p.Notification.ID)
+		}
 		work = append(work, &deliver{notification: p.Notification, done: p.Done})
 	}
 	r.held = append(work, r.held...)

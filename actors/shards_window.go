@@ -28,20 +28,82 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 	s.fill(ctx, s.half())
 }
 
-// take gives a notification to its user.
+// take gives a notification to its user, unless that has a full share of the
+// window: then it waits in the store.
 func (s *shards) take(ctx actor.Context, p store.Pending) {
 	user := p.Notification.User
-	s.window[p.Notification.ID] = user
 	r := s.users[user]
 	if r == nil {
-		r = &resident{}
+		r = &resident{user: user}
 		s.users[user] = r
 		s.enter(ctx, user, r)
 	}
+	if r.behind() || r.share >= s.shareMax() {
+		r.skipped = p.Notification.ID
+		return
+	}
+	s.give(ctx, r, p)
+}
+
+func (s *shards) give(ctx actor.Context, r *resident, p store.Pending) {
+	s.hold(r, p.Notification.ID)
 	if r.crashed && !r.reading {
 		return // the read that precedes its next generation will find it
 	}
 	s.tell(ctx, r, &deliver{notification: p.Notification, done: p.Done})
+}
+
+// hold counts a notification as in the window.
+func (s *shards) hold(r *resident, id push.ID) {
+	s.window[id] = r
+	r.share++
+	if id.Compare(r.last) > 0 { // the sweep finds older ones
+		r.last = id
+	}
+}
+
+// behind tells whether work of this user was left in the store.
+func (r *resident) behind() bool { return r.skipped.Compare(r.last) > 0 }
+
+// shareMax is how much of the window one user may have.
+func (s *shards) shareMax() int { return max(1, s.system.config.Window/8) }
+
+// catchUp reads what was left in the store of a user who has worked off half
+// of its share.
+func (s *shards) catchUp(ctx actor.Context, r *resident) {
+	if !r.behind() || r.catchUp || r.crashed || r.share > s.shareMax()/2 {
+		return
+	}
+	r.catchUp = true
+	user, after, upTo, limit := r.user, r.last, r.skipped, s.shareMax()-r.share
+	s.read(ctx, func(ctx context.Context) any {
+		pending, err := s.system.config.Store.ListPendingOf(ctx, user, after, upTo, limit)
+		return &caughtUp{userRead{user: user, pending: pending, full: len(pending) == limit, err: err}}
+	})
+}
+
+func (s *shards) onCaughtUp(ctx actor.Context, read userRead) {
+	r := s.users[read.user]
+	if r == nil || !r.catchUp {
+		return
+	}
+	r.catchUp = false
+	if read.err != nil {
+		s.storeFailed(ctx, "read what was left of a user", read.err)
+		return
+	}
+	if r.crashed {
+		return // its next generation begins with a read of its own
+	}
+	for _, p := range read.pending {
+		if s.window[p.Notification.ID] == nil {
+			s.give(ctx, r, p)
+		}
+	}
+	if !read.full && len(read.pending) == 0 {
+		r.skipped = r.last // what was left is gone: expired work that was removed, or forgotten
+	}
+	s.catchUp(ctx, r)
 }
 
 // half is the room at which the window is filled again: so that a read brings
@@ -71,7 +133,7 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 		return
 	}
 	for _, p := range read.pending {
-		if _, held := s.window[p.Notification.ID]; !held {
+		if s.window[p.Notification.ID] == nil {
 			s.take(ctx, p)
 		}
 		s.cursor = p.Notification.ID
@@ -84,7 +146,11 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 
 func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
 	for _, id := range ids {
-		delete(s.window, id)
+		if r := s.window[id]; r != nil {
+			delete(s.window, id)
+			r.share--
+			s.catchUp(ctx, r)
+		}
 	}
 	s.fill(ctx, s.half())
 }
@@ -115,8 +181,9 @@ func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
 	suspects := make(map[push.ID]bool)
 	for _, p := range read.pending {
 		id := p.Notification.ID
-		if _, held := s.window[id]; held {
-			continue
+		r := s.users[p.Notification.User]
+		if s.window[id] != nil || r != nil && r.behind() && id.Compare(r.last) > 0 {
+			continue // held, or left in the store on purpose
 		}
 		if s.suspects[id] {
 			s.system.config.Observe(WorkRejoined{Notification: id})
