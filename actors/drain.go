@@ -12,6 +12,15 @@ import (
 // Draining tells whether Drain was called.
 func (s *System) Draining() bool { return s.draining.Load() }
 
+// Abandon stops sending and writing at once and without care, in a process
+// that is no longer the active one of its store. It does not wait for the
+// tree, which is of no more use: the process should end.
+func (s *System) Abandon() {
+	s.draining.Store(true)
+	s.cancelSends()
+	s.cancel()
+}
+
 // Drain stops the tree without losing anything: nothing new is accepted or
 // sent; what is being sent may finish until ctx ends, and is cut off then;
 // outcomes are made durable; the rest stays pending in the store for the next

@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +17,7 @@ import (
 	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/store"
 )
 
 func TestNotifications_AreDeliveredAndAccountedFor(t *testing.T) {
@@ -181,6 +184,7 @@ func TestBadInput(t *testing.T) {
 		{"a user's id that is too long", notifications, `{"user":"` + long + `","title":"x"}`, 400, "invalid_field", "user"},
 		{"a user's id with a control character", notifications, `{"users":["ok","a\u0000b"],"title":"x"}`, 400, "invalid_field", "users[1]"},
 		{"a user called ..", notifications, `{"user":"..","title":"x"}`, 400, "invalid_field", "user"},
+		{"a user called /", notifications, `{"user":"/","title":"x"}`, 400, "invalid_field", "user"},
 		{"no title", notifications, `{"user":"ann"}`, 400, "invalid_field", "title"},
 		{"an empty title", notifications, `{"user":"ann","title":"  "}`, 400, "invalid_field", "title"},
 		{"a message that does not fit", notifications, `{"user":"ann","title":"x","body":"` + strings.Repeat("x", 4000) + `"}`, 413, "payload_too_large", ""},
@@ -278,7 +282,7 @@ func TestSubscriptions_SameBrowserOtherUserMoves(t *testing.T) {
 
 func TestSubscriptions_OddUserIDsArePathSegments(t *testing.T) {
 	r := newRig(t)
-	for _, user := range []string{"a/b", "a//b", "ünï çødé", "100%", "%2F", "mail@host?x=1#y", "..x", "+", " "} {
+	for _, user := range []string{"a/b", "a//b", "ünï çødé", "100%", "%2F", "mail@host?x=1#y", "..x", "+", " ", "/a", "a/", "//"} {
 		_, laptop := r.browser()
 		made := r.subscribe(user, laptop)
 		require.Equal(t, user, made.User)
@@ -485,6 +489,9 @@ func TestCORS_IsForTheAppsOrigins(t *testing.T) {
 	require.Equal(t, pageOrigin, r.do(request{path: "/v1/config", key: "nonsense", origin: pageOrigin}).header.Get("Access-Control-Allow-Origin"),
 		"a page may read what is wrong")
 
+	require.Equal(t, pageOrigin, r.do(request{method: "DELETE", path: "/v1/me/subscriptions", key: token, origin: pageOrigin}).header.Get("Access-Control-Allow-Origin"),
+		"whatever is wrong")
+
 	preflight := r.do(request{method: "OPTIONS", path: "/v1/me/subscriptions", key: "-", origin: pageOrigin})
 	require.Equal(t, http.StatusNoContent, preflight.status)
 	require.Equal(t, pageOrigin, preflight.header.Get("Access-Control-Allow-Origin"))
@@ -577,7 +584,10 @@ func TestDemo_SendsToItsOwnVisitorAlone(t *testing.T) {
 	var again struct{ User string }
 	r.must(http.StatusOK, request{method: "POST", path: "/demo/session", key: "-", body: map[string]any{"user": session.User}}, &again)
 	require.Equal(t, session.User, again.User)
-	require.Equal(t, http.StatusBadRequest, r.do(request{method: "POST", path: "/demo/session", key: "-", body: `{"user":"ann"}`}).status)
+	for _, user := range []string{"ann", "demo-account", "demo-", session.User + "0", "demo-aaaaaaaaaaaa-000000000000"} {
+		require.Equal(t, "user", r.do(request{method: "POST", path: "/demo/session", key: "-", body: map[string]any{"user": user}}).problem.Field,
+			"the demo gives no token for a user that it did not make: %s", user)
+	}
 	require.Equal(t, http.StatusForbidden, r.do(request{method: "POST", path: "/demo/session", key: "-", body: `{}`, origin: "https://evil.dev"}).status)
 
 	_, laptop := r.browser()
@@ -593,6 +603,89 @@ func TestDemo_SendsToItsOwnVisitorAlone(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, r.do(request{method: "POST", path: "/demo/notifications", key: r.token("ann"), body: `{"title":"x"}`}).status)
 	anns := r.send("ann")
 	require.Equal(t, http.StatusNotFound, r.do(request{path: "/demo/notifications/" + anns, key: session.Token}).status, "not the visitor's own")
+}
+
+func TestDemo_IsForThisMachineUnlessAskedFor(t *testing.T) {
+	r := newRig(t)
+	off := r.with(func(c *api.Config) { c.Demo = api.DemoOff })
+	require.Equal(t, "no_such_path", off.do(request{path: "/demo", key: "-"}).problem.Code)
+	local := r.with(func(c *api.Config) { c.Demo = api.DemoLocal })
+	require.Equal(t, http.StatusOK, local.do(request{path: "/demo", key: "-"}).status)
+	require.Equal(t, http.StatusOK, local.do(request{path: "/demo", key: "-", host: "localhost:8080"}).status)
+	for _, path := range []string{"/demo", "/demo/demo.js", "/demo/session"} {
+		for _, from := range []request{{path: path, key: "-", host: "push.your.domain"}, {path: path, key: "-", proxied: true}, {path: path, key: "-", host: "rebound.evil.dev:8080"}} {
+			require.Equal(t, "no_demo", local.do(from).problem.Code)
+		}
+	}
+}
+
+func TestDemo_IsLimited(t *testing.T) {
+	r := newRig(t)
+	busy := 0
+	for range 40 {
+		if r.do(request{method: "POST", path: "/demo/session", key: "-", body: `{}`}).status == http.StatusTooManyRequests {
+			busy++
+		}
+	}
+	require.Positive(t, busy)
+}
+
+func TestSubscriptions_AreLimitedPerUser(t *testing.T) {
+	r := newRig(t)
+	_, first := r.browser()
+	r.subscribe("ann", first)
+	for range 99 {
+		_, browser := r.browser()
+		r.subscribe("ann", browser)
+	}
+	_, more := r.browser()
+	got := r.do(request{method: "PUT", path: "/v1/users/ann/subscriptions", body: r.json(more)})
+	require.Equal(t, http.StatusConflict, got.status)
+	require.Equal(t, "too_many_subscriptions", got.problem.Code)
+	r.must(http.StatusOK, request{method: "PUT", path: "/v1/users/ann/subscriptions", body: r.json(first)}, nil)
+	replacing := r.json(more)
+	replacing["replaces"] = push.DigestOf(push.Endpoint(r.json(first)["endpoint"].(string))).String()
+	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/users/ann/subscriptions", body: replacing}, nil)
+	require.Equal(t, 100, r.rows("ann"))
+}
+
+// lyingStore deletes a key and says that it could not; and it panics on demand.
+type lyingStore struct {
+	api.Store
+	panics bool
+}
+
+func (s *lyingStore) DeleteAPIKey(ctx context.Context, app, id string) error {
+	return errors.Join(context.Canceled, s.Store.DeleteAPIKey(ctx, app, id))
+}
+
+func (s *lyingStore) ListAPIKeys(ctx context.Context, app string) ([]store.APIKey, error) {
+	if s.panics {
+		panic("a bug")
+	}
+	return s.Store.ListAPIKeys(ctx, app)
+}
+
+func TestKeys_AreRevokedEvenIfTheAnswerWasLost(t *testing.T) {
+	r := newRig(t)
+	lying := r.with(func(c *api.Config) { c.Store = &lyingStore{Store: c.Store} })
+	var made api.CreatedKey
+	lying.must(http.StatusCreated, request{method: "POST", path: "/v1/keys", body: `{"scopes":["read"]}`}, &made)
+	lying.must(http.StatusOK, request{path: "/v1/users/ann/subscriptions", key: made.Key}, nil)
+	require.Equal(t, http.StatusInternalServerError, lying.do(request{method: "DELETE", path: "/v1/keys/" + made.Id}).status)
+	require.Equal(t, http.StatusUnauthorized, lying.do(request{path: "/v1/users/ann/subscriptions", key: made.Key}).status)
+	for _, odd := range []string{"%00", "%ff", "x", strings.Repeat("0", 13)} {
+		require.Equal(t, http.StatusNotFound, lying.do(request{method: "DELETE", path: "/v1/keys/" + odd}).status)
+	}
+}
+
+func TestPanic_IsAProblemAndTheServerGoesOn(t *testing.T) {
+	r := newRig(t)
+	broken := r.with(func(c *api.Config) { c.Store = &lyingStore{Store: c.Store, panics: true} })
+	got := broken.do(request{path: "/v1/keys"})
+	require.Equal(t, http.StatusInternalServerError, got.status)
+	require.Equal(t, "internal", got.problem.Code)
+	broken.must(http.StatusOK, request{path: "/healthz"}, nil)
 }
 
 func TestWaiting_IsAliveAndNotReady(t *testing.T) {

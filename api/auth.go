@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
@@ -52,6 +53,8 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 func (s *Server) identify(r *http.Request, needs scope) (caller, error) {
 	credential, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
+	case needs == "":
+		return caller{}, fmt.Errorf("the operation %s is not in the table of operations", r.Pattern)
 	case needs == open, needs == anyone && !given:
 		return caller{}, nil
 	case !given:
@@ -98,7 +101,7 @@ func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (cal
 		return caller{}, errUnauthorized
 	}
 	if err != nil {
-		return caller{}, fmt.Errorf("find the API key: %w", err)
+		return caller{}, fmt.Errorf("%w: find the API key: %w", actors.ErrUnavailable, err)
 	}
 	if needs != anyone && !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
 		return caller{}, problem{
@@ -110,7 +113,9 @@ func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (cal
 }
 
 // isToken tells a JSON Web Token from an API key.
-func isToken(credential string) bool { return strings.Count(credential, ".") == 2 }
+func isToken(credential string) bool {
+	return strings.HasPrefix(credential, "eyJ") && strings.Count(credential, ".") == 2
+}
 
 // checkOrigin keeps pages of strange web origins from using a token.
 func (s *Server) checkOrigin(r *http.Request, who caller) error {
@@ -127,45 +132,57 @@ func (s *Server) checkOrigin(r *http.Request, who caller) error {
 	}
 }
 
+const (
+	lookupTimeout = 5 * time.Second  // for the store to find a key
+	revokeTimeout = 15 * time.Second // for the store to delete one
+)
+
 // keyCache remembers keys that were found. Only this process changes keys, by
 // the methods of its Server, so what is remembered is true.
 type keyCache struct {
-	mu    sync.RWMutex
-	found map[[32]byte]store.APIKey
+	mu      sync.RWMutex
+	found   map[[32]byte]store.APIKey
+	changes int // a key that was looked up before one is not remembered after it
 }
 
 func (c *keyCache) find(ctx context.Context, in store.APIKeys, hash [32]byte) (store.APIKey, error) {
 	c.mu.RLock()
 	key, ok := c.found[hash]
+	changes := c.changes
 	c.mu.RUnlock()
 	if ok {
 		return key, nil
 	}
-	// Held while asking, so that a key is not remembered after forget.
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	key, err := in.FindAPIKey(ctx, hash)
 	if err != nil {
 		return store.APIKey{}, err
 	}
-	if c.found == nil {
-		c.found = make(map[[32]byte]store.APIKey)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changes == changes {
+		if c.found == nil {
+			c.found = make(map[[32]byte]store.APIKey)
+		}
+		c.found[hash] = key
 	}
-	c.found[hash] = key
 	return key, nil
 }
 
-// forget deletes a key in the store and here.
+// forget deletes a key in the store, whether or not the caller waits for it.
+// It is not remembered afterwards even if the store did not say that it was deleted.
 func (c *keyCache) forget(ctx context.Context, in store.APIKeys, app, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
+	defer cancel()
+	err := in.DeleteAPIKey(ctx, app, id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := in.DeleteAPIKey(ctx, app, id); err != nil {
-		return err
-	}
+	c.changes++
 	for hash, key := range c.found {
 		if key.App == app && key.ID == id {
 			delete(c.found, hash)
 		}
 	}
-	return nil
+	return err
 }

@@ -5,34 +5,26 @@ import (
 	"net/url"
 )
 
-// allowOrigins lets pages read the answer when some app allows their origin.
+// forBrowsers are the paths that pages of other origins call.
+var forBrowsers = map[string]bool{"/v1/me/subscriptions": true, "/v1/config": true}
+
+// setAllowOrigin lets pages read the answer when some app allows their origin.
 // Whether the token's own app does is authorise's to say: until then an error
 // must be readable, so that a front-end developer sees what is wrong.
-func (s *Server) allowOrigins(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if operations[r.Pattern].browser {
-			s.setAllowOrigin(w, r)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *Server) setAllowOrigin(w http.ResponseWriter, r *http.Request) bool {
+func (s *Server) setAllowOrigin(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Origin")
-	origin := r.Header.Get("Origin")
-	if origin == "" || !s.tenants.allowsOrigin(origin) {
-		return false
+	if origin := r.Header.Get("Origin"); s.tenants.allowsOrigin(origin) {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
-	w.Header().Set("Access-Control-Allow-Origin", origin)
-	return true
 }
 
 // servePreflight answers the question that a browser asks before a page's
 // request with a token (Fetch standard, "CORS-preflight fetch").
 func (s *Server) servePreflight(mux *http.ServeMux) {
-	for _, path := range []string{"/v1/me/subscriptions", "/v1/config"} {
-		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, r *http.Request) {
-			if s.setAllowOrigin(w, r) {
+	for path := range forBrowsers {
+		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) {
+			if w.Header().Get("Access-Control-Allow-Origin") != "" {
 				w.Header().Set("Access-Control-Allow-Methods", "GET, PUT, DELETE")
 				w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 				w.Header().Set("Access-Control-Max-Age", "600")

@@ -2,18 +2,57 @@ package api
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
-// demoPrefix begins the id of every user that the demo makes. The demo sends
-// to no other.
-const demoPrefix = "demo-"
+// Demo says to whom the demo is served.
+type Demo uint8
+
+// To whom the demo is served.
+const (
+	DemoOff    Demo = iota // to nobody
+	DemoLocal              // to browsers on this machine that come without a proxy
+	DemoPublic             // to everybody
+)
+
+const (
+	demoPrefix = "demo-" // begins the id of every user that the demo makes
+	demoRate   = 5       // sessions and notifications per second, of all visitors together
+	demoBurst  = 20
+)
+
+// newDemoUser makes a user's id that nobody can guess, and that demoMade knows
+// again: the demo gives tokens for no others.
+func newDemoUser(app store.App) string {
+	name := demoPrefix + strings.ToLower(rand.Text()[:12])
+	return name + "-" + demoMark(app, name)
+}
+
+// demoMade tells whether the demo made this user.
+func demoMade(app store.App, user string) bool {
+	cut := strings.LastIndexByte(user, '-')
+	return strings.HasPrefix(user, demoPrefix) && cut > len(demoPrefix) &&
+		hmac.Equal([]byte(user[cut+1:]), []byte(demoMark(app, user[:cut])))
+}
+
+func demoMark(app store.App, name string) string {
+	mac := hmac.New(sha256.New, app.TokenSecret)
+	mac.Write([]byte("demo user " + name))
+	return hex.EncodeToString(mac.Sum(nil)[:6])
+}
 
 // demoSession asks for a token for a demo user.
 type demoSession struct {
@@ -31,14 +70,57 @@ type demoNotification struct {
 // serveDemo serves the page on which a person subscribes and sends to
 // themselves, with what a backend would do for them.
 func (s *Server) serveDemo(mux *http.ServeMux) {
-	if !s.config.Demo {
+	if s.config.Demo == DemoOff {
 		return
 	}
-	serve(mux, demoFiles)
-	mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
-	mux.HandleFunc("POST /demo/session", s.answer(http.StatusOK, s.startDemo))
-	mux.HandleFunc("POST /demo/notifications", s.answer(http.StatusAccepted, s.sendDemo))
-	mux.HandleFunc("GET /demo/notifications/{id}", s.answer(http.StatusOK, s.followDemo))
+	demo := http.NewServeMux()
+	serve(demo, demoFiles)
+	demo.HandleFunc("POST /demo/session", s.limited(http.StatusOK, s.startDemo))
+	demo.HandleFunc("POST /demo/notifications", s.limited(http.StatusAccepted, s.sendDemo))
+	demo.HandleFunc("GET /demo/notifications/{id}", s.answer(http.StatusOK, s.followDemo))
+	guarded := s.localOnly(s.problems(demo))
+	mux.Handle("/demo", guarded)
+	mux.Handle("/demo/", guarded)
+	mux.Handle("GET /{$}", s.localOnly(http.RedirectHandler("/demo", http.StatusFound)))
+}
+
+// localOnly keeps a demo that nobody asked for to this machine: a proxy may
+// publish what listens on loopback, and a name of a stranger's may resolve to
+// it (DNS rebinding).
+func (s *Server) localOnly(next http.Handler) http.Handler {
+	if s.config.Demo == DemoPublic {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		address := net.ParseIP(host)
+		local := host == "localhost" || address != nil && address.IsLoopback()
+		if !local || r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "" {
+			writeProblem(w, problem{
+				status: http.StatusNotFound, code: "no_demo",
+				detail: "The demo is for browsers on this machine. To serve it to everybody, start Belfry with --demo.",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limited is answer for what costs something, to visitors who need no key.
+func (s *Server) limited(status int, do func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
+	limit := rate.NewLimiter(demoRate, demoBurst)
+	return s.answer(status, func(w http.ResponseWriter, r *http.Request) (any, error) {
+		if !limit.Allow() {
+			return nil, problem{
+				status: http.StatusTooManyRequests, code: "too_many_requests", retryAfter: time.Second,
+				detail: "The demo is busy. Try again in a second.",
+			}
+		}
+		return do(w, r)
+	})
 }
 
 func (s *Server) answer(status int, do func(http.ResponseWriter, *http.Request) (any, error)) http.HandlerFunc {
@@ -60,13 +142,14 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 	if _, err := readJSON(w, r, &body); err != nil {
 		return nil, err
 	}
+	app := s.tenants[push.DefaultApp].App
 	if body.User == "" {
-		body.User = demoPrefix + strings.ToLower(rand.Text()[:12])
+		body.User = newDemoUser(app)
 	}
-	if !strings.HasPrefix(body.User, demoPrefix) || !push.ValidUserID(body.User) {
-		return nil, invalid("user", "A demo user's id begins with %s.", demoPrefix)
+	if !demoMade(app, body.User) {
+		return nil, invalid("user", "The demo did not make this user. Leave user out to be a new one.")
 	}
-	token, expires := makeUserToken(s.tenants[push.DefaultApp].App, body.User, time.Now(), tokenMax)
+	token, expires := makeUserToken(app, body.User, time.Now(), tokenMax)
 	return struct {
 		User      string    `json:"user"`
 		Token     string    `json:"token"`
@@ -80,7 +163,7 @@ func (s *Server) demoUser(r *http.Request) (push.User, error) {
 	if err != nil {
 		return push.User{}, err
 	}
-	if !strings.HasPrefix(who.user, demoPrefix) || !who.renewal.IsZero() {
+	if !demoMade(s.tenants[who.app].App, who.user) || !who.renewal.IsZero() {
 		return push.User{}, errBadToken
 	}
 	return push.User{App: who.app, ID: who.user}, nil

@@ -17,8 +17,8 @@
 //
 // Every error is a problem+json (RFC 9457) with a stable code, a sentence that
 // says what to do, and the field. problem.go maps errors to them, and no other
-// file writes a status of 400 or more. A request that was answered with an
-// error changed nothing.
+// file writes a status of 400 or more. A request that was answered with a 4xx
+// changed nothing; after a 5xx it may have taken effect.
 package api
 
 //go:generate go tool -modfile=../tools.mod oapi-codegen -config oapi-server.yaml openapi.yaml

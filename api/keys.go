@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,8 @@ import (
 )
 
 const keyNameMax = 100 // bytes
+
+var keyID = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
 // AllScopes are the scopes an API key can have.
 var AllScopes = []string{string(scopeSend), string(scopeSubscribe), string(scopeRead), string(scopeAdmin)}
@@ -56,6 +59,9 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 
 // DeleteKey revokes an API key. It is refused from the next request on.
 func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error) {
+	if !keyID.MatchString(request.Id) {
+		return nil, errNotFound
+	}
 	if err := s.keys.forget(ctx, s.config.Store, callerOf(ctx).app, request.Id); err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func checkUser(field, user string) error {
 	if push.ValidUserID(user) {
 		return nil
 	}
-	return invalid(field, "%s is not a user id. Use 1 to %d bytes of UTF-8 without control characters, other than . and ..", field, push.MaxUserBytes)
+	return invalid(field, "%s is not a user id. Use 1 to %d bytes of UTF-8 without control characters, other than one dot, two dots or a slash alone.", field, push.MaxUserBytes)
 }
 
 // draftOf checks the request and gives the draft for each of its users.

@@ -12,7 +12,7 @@ const (
 
 	userToken scope = "(user token)" // a browser's
 	anyone    scope = "(anyone)"     // with or without a key or token: the answer depends on its app
-	open      scope = ""             // anybody, without looking
+	open      scope = "(open)"       // anybody, without looking
 )
 
 // operation is what is known of one besides its handler. A test compares

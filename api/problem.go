@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -88,12 +89,12 @@ func problemOf(err error) (p problem, internal bool) {
 	case errors.Is(err, actors.ErrUnavailable):
 		return problem{
 			status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 2 * time.Second,
-			detail: "The store cannot be written now. Nothing was promised; send it again after the time in Retry-After.",
+			detail: "The store does not answer as it should. Nothing was promised, though it may have been done: send it again after the time in Retry-After, with the same Idempotency-Key if it sends.",
 		}, true
 	default:
 		return problem{
 			status: http.StatusInternalServerError, code: "internal",
-			detail: "Something failed inside Belfry; its log says what. The request may be sent again.",
+			detail: "Something failed inside Belfry; its log says what. The request may or may not have taken effect.",
 		}, true
 	}
 }
@@ -152,6 +153,9 @@ func write(w http.ResponseWriter, status int, contentType string, body any) {
 // form of all others.
 func (s *Server) problems(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if forBrowsers[r.URL.Path] {
+			s.setAllowOrigin(w, r)
+		}
 		if _, pattern := mux.Handler(r); pattern != "" {
 			mux.ServeHTTP(w, r)
 			return
@@ -167,6 +171,25 @@ func (s *Server) problems(mux *http.ServeMux) http.Handler {
 			status: http.StatusNotFound, code: "no_such_path",
 			detail: "There is no such path. GET /openapi.yaml lists all of them.",
 		})
+	})
+}
+
+// recovered answers for a handler that panicked, and logs it. A client that
+// has gone away is none.
+func (s *Server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch reason := recover(); reason {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(reason)
+			default:
+				s.config.Log.ErrorContext(r.Context(), "a handler panicked", "method", r.Method, "pattern", r.Pattern, "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+				p, _ := problemOf(fmt.Errorf("%v", reason))
+				writeProblem(w, p)
+			}
+		}()
+		next.ServeHTTP(w, r)
 	})
 }
 

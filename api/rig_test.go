@@ -39,6 +39,7 @@ type rig struct {
 	service *pushtest.Service
 	keys    map[string]string // by scope, of the default app; "other" is the other app's admin key
 	vapid   []byte            // the default app's current public key
+	config  api.Config
 }
 
 func newRig(t *testing.T) *rig {
@@ -74,7 +75,8 @@ func newRig(t *testing.T) *rig {
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
-	server, err := api.New(t.Context(), api.Config{Store: r.store, System: r.system, Validate: provider.Validate, Demo: true})
+	r.config = api.Config{Store: r.store, System: r.system, Validate: provider.Validate, Demo: api.DemoPublic}
+	server, err := api.New(t.Context(), r.config)
 	require.NoError(t, err)
 	front := httptest.NewServer(server.Handler())
 	t.Cleanup(front.Close)
@@ -109,6 +111,8 @@ type request struct {
 	contentType  string
 	origin       string
 	once         string // Idempotency-Key
+	host         string
+	proxied      bool
 }
 
 // answer is what came back.
@@ -148,6 +152,12 @@ func (r *rig) do(q request) answer {
 	}
 	if q.contentType != "" {
 		sent.Header.Set("Content-Type", q.contentType)
+	}
+	if q.host != "" {
+		sent.Host = q.host
+	}
+	if q.proxied {
+		sent.Header.Set("X-Forwarded-For", "192.0.2.1")
 	}
 	if q.once != "" {
 		sent.Header.Set("Idempotency-Key", q.once)
@@ -258,4 +268,15 @@ func newFront(t *testing.T, handler http.Handler) string {
 	front := httptest.NewServer(handler)
 	t.Cleanup(front.Close)
 	return front.URL
+}
+
+// with serves the same rig by another configuration.
+func (r *rig) with(change func(*api.Config)) *rig {
+	r.Helper()
+	other := *r
+	change(&other.config)
+	server, err := api.New(r.Context(), other.config)
+	require.NoError(r, err)
+	other.url = newFront(r.T, server.Handler())
+	return &other
 }

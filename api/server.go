@@ -30,7 +30,7 @@ type Config struct {
 	System   *actors.System                // required
 	Validate func(push.Subscription) error // required; a *push.InvalidError says what is wrong with a subscription
 	Log      *slog.Logger                  // internal errors; default: nothing
-	Demo     bool                          // serve /demo, where anyone can subscribe and send to themselves
+	Demo     Demo                          // to whom /demo is served; default: to nobody
 }
 
 func (c *Config) validate() error {
@@ -76,14 +76,14 @@ func (s *Server) Handler() http.Handler {
 	})
 	HandlerWithOptions(strict, StdHTTPServerOptions{
 		BaseRouter:       mux,
-		Middlewares:      []MiddlewareFunc{s.decodeStrictly, s.authorise, s.allowOrigins},
+		Middlewares:      []MiddlewareFunc{s.decodeStrictly, s.authorise},
 		ErrorHandlerFunc: s.writeError,
 	})
 	mux.Handle("GET /debug/actors/{path...}", withSlashes(mux))
 	s.serveFiles(mux)
 	s.serveDemo(mux)
 	s.servePreflight(mux)
-	return s.problems(mux)
+	return s.recovered(s.problems(mux))
 }
 
 // Waiting answers for a process that cannot serve yet: it is alive, but not
@@ -124,8 +124,8 @@ func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) 
 	if s.config.System.Draining() {
 		reasons = append(reasons, "it is shutting down")
 	}
-	if err := s.config.System.Err(); err != nil {
-		reasons = append(reasons, err.Error())
+	if s.config.System.Err() != nil {
+		reasons = append(reasons, "the supervision tree gave up; the log says why")
 	}
 	if len(reasons) > 0 {
 		return GetReadiness503JSONResponse{Status: "unavailable", Reasons: reasons}, nil

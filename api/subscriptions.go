@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -107,12 +108,38 @@ func (s *Server) register(ctx context.Context, who caller, body *BrowserSubscrip
 	if !who.renewal.IsZero() && old != who.renewal {
 		return push.Subscription{}, false, invalid("replaces", "A renewal token replaces the one subscription it was made for. Give that one's id.")
 	}
+	if err := s.checkRoom(ctx, sub, old); err != nil {
+		return push.Subscription{}, false, err
+	}
 	put, err := s.put(ctx, who, old, sub)
 	if err != nil {
 		return push.Subscription{}, false, err
 	}
 	sub.CreatedAt = put.CreatedAt
 	return sub, put.Created, nil
+}
+
+// subscriptionsMax is how many one user may have: a notification goes to all.
+const subscriptionsMax = 100
+
+// checkRoom refuses a subscription that is one too many for its user.
+func (s *Server) checkRoom(ctx context.Context, sub push.Subscription, old push.Digest) error {
+	found, err := s.config.Store.ListSubscriptions(ctx, []push.User{sub.User})
+	if err != nil {
+		return err
+	}
+	for _, known := range found[sub.User] {
+		if known.Digest == sub.Digest || known.Digest == old {
+			return nil
+		}
+	}
+	if len(found[sub.User]) < subscriptionsMax {
+		return nil
+	}
+	return problem{
+		status: http.StatusConflict, code: "too_many_subscriptions",
+		detail: fmt.Sprintf("The user has %d subscriptions, and may have no more. Remove those that are no longer used.", subscriptionsMax),
+	}
 }
 
 func (s *Server) put(ctx context.Context, who caller, old push.Digest, sub push.Subscription) (store.Put, error) {

@@ -19,10 +19,10 @@ type User struct {
 }
 
 // ValidUserID tells whether s can be a user id: 1 to 255 bytes of valid UTF-8
-// without control characters, other than "." and "..", which no URL can hold as
-// a path segment (RFC 3986 §5.2.4).
+// without control characters, other than ".", ".." and "/", which URLs do not
+// hold as a path segment (RFC 3986 §5.2.4), or servers do not take for one.
 func ValidUserID(s string) bool {
-	if s == "" || s == "." || s == ".." || len(s) > MaxUserBytes || !utf8.ValidString(s) {
+	if s == "" || s == "." || s == ".." || s == "/" || len(s) > MaxUserBytes || !utf8.ValidString(s) {
 		return false
 	}
 	for _, r := range s {

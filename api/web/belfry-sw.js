@@ -50,7 +50,8 @@
   function belfryMessage(data) {
     try {
       const message = data.json();
-      return typeof message.notification.title === "string" ? message : undefined;
+      const belfrys = typeof message.id === "string" && typeof message.notification.title === "string";
+      return belfrys ? message : undefined;
     } catch {
       return undefined;
     }
@@ -171,10 +172,15 @@
       opening.onerror = () => reject(opening.error);
       opening.onsuccess = () => {
         const database = opening.result;
-        const transaction = database.transaction("wishes", mode);
-        const request = act(transaction.objectStore("wishes"));
-        transaction.oncomplete = () => { database.close(); resolve(request.result); };
-        transaction.onabort = () => { database.close(); reject(transaction.error); };
+        try {
+          const transaction = database.transaction("wishes", mode);
+          const request = act(transaction.objectStore("wishes"));
+          transaction.oncomplete = () => { database.close(); resolve(request.result); };
+          transaction.onabort = () => { database.close(); reject(transaction.error); };
+        } catch (error) { // not the database that Belfry made
+          database.close();
+          reject(error);
+        }
       };
     });
   }

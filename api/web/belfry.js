@@ -6,7 +6,7 @@
  *
  *     const belfry = new Belfry({
  *       url: "https://push.example",
- *       token: () => fetch("/belfry-token").then((response) => response.text()),
+ *       token: () => fetch("/belfry-token").then((response) => (response.ok ? response.text() : "")),
  *     });
  *     button.addEventListener("click", () => belfry.subscribe());
  *
@@ -33,6 +33,9 @@ export class BelfryError extends Error {
   }
 }
 
+/** The longest Retry-After that is waited for, in milliseconds. */
+const LONGEST_WAIT = 10_000;
+
 export class Belfry {
   #base;
   #token;
@@ -50,7 +53,7 @@ export class Belfry {
     this.#timeout = timeout;
     this.ready = this.refresh().catch((error) => {
       console.warn(`Belfry: ${error.message}`, error);
-      return this.state();
+      return this.state().catch(() => "unsubscribed");
     });
   }
 
@@ -218,8 +221,8 @@ export class Belfry {
     for (const pause of [300, 1000, 3000, undefined]) {
       const { answer, error } = await this.#attempt(method, path, token, body);
       if (!error) return answer;
-      if (pause === undefined || error.code !== "unreachable" || error.retryAfter > pause) throw error;
-      await delay(pause * (0.75 + Math.random() / 2));
+      if (pause === undefined || error.code !== "unreachable" || error.retryAfter > LONGEST_WAIT) throw error;
+      await delay(Math.max(pause * (0.75 + Math.random() / 2), error.retryAfter ?? 0));
     }
   }
 
@@ -342,10 +345,15 @@ function wishes(mode, act) {
     opening.onerror = () => reject(opening.error);
     opening.onsuccess = () => {
       const database = opening.result;
-      const transaction = database.transaction("wishes", mode);
-      const request = act(transaction.objectStore("wishes"));
-      transaction.oncomplete = () => { database.close(); resolve(request.result); };
-      transaction.onabort = () => { database.close(); reject(transaction.error); };
+      try {
+        const transaction = database.transaction("wishes", mode);
+        const request = act(transaction.objectStore("wishes"));
+        transaction.oncomplete = () => { database.close(); resolve(request.result); };
+        transaction.onabort = () => { database.close(); reject(transaction.error); };
+      } catch (error) { // not the database that Belfry made
+        database.close();
+        reject(error);
+      }
     };
   });
 }

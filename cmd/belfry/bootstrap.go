@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -19,6 +20,13 @@ const givenKeyName = "BELFRY_ADMIN_KEY"
 
 // firstRun is what was made that has to be shown.
 type firstRun struct{ adminKey string }
+
+// show prints what will not be shown again.
+func (r firstRun) show(to io.Writer) {
+	if r.adminKey != "" {
+		fmt.Fprintf(to, "  Admin key   %s\n              It is shown only now. Keep it, for example: export BELFRY_KEY=%s\n", r.adminKey, r.adminKey)
+	}
+}
 
 // bootstrap makes what the service cannot do without, and is not there yet:
 // the default app, its VAPID key and an admin key. What the flags say about
@@ -110,9 +118,9 @@ func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstR
 	known := false
 	for _, key := range keys {
 		switch {
-		case key.Hash == given.Hash:
+		case key.Hash == given.Hash && slices.Contains(key.Scopes, "admin"):
 			known = true
-		case key.Name == givenKeyName:
+		case key.Hash == given.Hash, key.Name == givenKeyName:
 			if err := db.DeleteAPIKey(ctx, push.DefaultApp, key.ID); err != nil {
 				return firstRun{}, err
 			}

@@ -12,14 +12,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push/webpush"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/postgres"
 	"github.com/belfryhq/belfry/store/sqlite"
 )
 
-// This file is the one place where flags and environment are declared and
-// checked.
+// This file is the one place where the service's flags and environment are
+// declared and checked. Those of the commands that talk to it are in remote.go.
 
 // storeFlags say where the data is.
 type storeFlags struct {
@@ -53,7 +54,7 @@ type serveFlags struct {
 	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain."`
 	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
 	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
-	Demo            bool          `env:"BELFRY_DEMO" help:"Serve /demo on any address; it is served on a loopback address anyway."`
+	Demo            *bool         `negatable:"" env:"BELFRY_DEMO" help:"Serve /demo to everybody, or with --no-demo to nobody. Default: to browsers on this machine, if it listens on a loopback address."`
 	IdleAfter       time.Duration `env:"BELFRY_IDLE_AFTER" default:"30s" help:"Users without work leave memory after this."`
 	Retention       time.Duration `env:"BELFRY_RETENTION" default:"720h" help:"Finished notifications are kept for this long."`
 	LogFormat       string        `env:"BELFRY_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
@@ -74,6 +75,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.DatabaseURL != "" && !strings.HasPrefix(f.DatabaseURL, "postgres://") && !strings.HasPrefix(f.DatabaseURL, "postgresql://") {
 		errs = append(errs, errors.New("--database-url (BELFRY_DATABASE_URL): it does not begin with postgres://"))
+	}
+	if strings.ContainsFunc(f.AdminKey, notInKey) {
+		errs = append(errs, errors.New("--admin-key (BELFRY_ADMIN_KEY): it has characters other than letters, digits, - and _; make one, for example with: openssl rand -hex 20"))
 	}
 	if f.AdminKey != "" && len(f.AdminKey) < adminKeyMin {
 		errs = append(errs, fmt.Errorf("--admin-key (BELFRY_ADMIN_KEY): it has %d characters; use at least %d random ones, for example from: openssl rand -hex 20", len(f.AdminKey), adminKeyMin))
@@ -102,6 +106,22 @@ func (f *serveFlags) check() error {
 		browsers.Close()
 	}
 	return errors.Join(errs...)
+}
+
+func notInKey(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+}
+
+// demo says to whom the demo is served.
+func (f *serveFlags) demo(loopback bool) api.Demo {
+	switch {
+	case f.Demo == nil && loopback:
+		return api.DemoLocal
+	case f.Demo != nil && *f.Demo:
+		return api.DemoPublic
+	default:
+		return api.DemoOff
+	}
 }
 
 // sender is what reaches browsers, with the VAPID keys of the store.

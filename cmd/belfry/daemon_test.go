@@ -21,7 +21,7 @@ import (
 	"github.com/belfryhq/belfry/push/pushtest"
 )
 
-const adminKey = "an admin key for the tests"
+const adminKey = "an-admin-key-for-the-tests"
 
 // binaryDir is where the program under test was built; TestMain removes it.
 var binaryDir string

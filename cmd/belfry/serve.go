@@ -60,10 +60,11 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 	}
 	defer front.close()
 	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
-	front.answer(api.Waiting("another process is active on this database"))
+	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
 	if err := db.Acquire(ctx); err != nil {
 		return err
 	}
+	front.answer(api.Waiting("it is starting"))
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
@@ -71,6 +72,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 	if err != nil {
 		return err
 	}
+	made.show(to.out) // whatever comes next, it was made and will not be shown again
 	browsers, err := c.sender(db)
 	if err != nil {
 		return err
@@ -93,14 +95,14 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 		System:   system,
 		Validate: browsers.Validate,
 		Log:      log,
-		Demo:     c.Demo || front.loopback(),
+		Demo:     c.demo(front.loopback()),
 	})
 	if err != nil {
 		return errors.Join(err, drain(system))
 	}
 	front.answer(server.Handler())
 	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
-	c.greet(to, front, made)
+	c.greet(to, front)
 
 	select {
 	case <-ctx.Done():
@@ -110,6 +112,8 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 		return errors.Join(system.Err(), drain(system))
 	case <-db.Lost():
 		// Another process may be active already: not one more row, not one more send.
+		front.answer(api.Waiting("it is no longer the active process"))
+		system.Abandon()
 		return errors.New("the database no longer vouches that this process is the active one; start it again, and it waits as a standby")
 	}
 }
@@ -175,12 +179,9 @@ func (f *frontDoor) close() {
 }
 
 // greet tells a person where to go next.
-func (c *serveCommand) greet(to streams, front *frontDoor, made firstRun) {
-	if c.Demo || front.loopback() {
+func (c *serveCommand) greet(to streams, front *frontDoor) {
+	if c.demo(front.loopback()) != api.DemoOff {
 		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.url())
-	}
-	if made.adminKey != "" {
-		fmt.Fprintf(to.out, "  Admin key   %s\n              It is shown only now. Keep it, for example: export BELFRY_KEY=%s\n", made.adminKey, made.adminKey)
 	}
 	if c.VAPIDSubject == "" {
 		fmt.Fprintln(to.out, "  For use     set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, so that push services can reach you")

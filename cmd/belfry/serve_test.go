@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -236,13 +237,23 @@ func TestServe_FirstRunMakesWhatItNeedsAndSaysSoOnce(t *testing.T) {
 func TestServe_GivenAdminKeyReplacesTheOneGivenBefore(t *testing.T) {
 	d := startDaemon(t)
 	require.NoError(t, d.stop())
-	d.start("--admin-key", "another key for the tests")
+	d.start("--admin-key", "another-key-for-the-tests")
 	status, _ := d.try("GET", "/v1/keys", nil)
 	require.Equal(t, http.StatusUnauthorized, status, "the old one")
 	require.NoError(t, d.stop())
 	d.start("--admin-key", adminKey)
 	status, _ = d.try("GET", "/v1/keys", nil)
 	require.Equal(t, http.StatusOK, status)
+}
+
+func TestServe_TheDemoCanBeTurnedOff(t *testing.T) {
+	d := startDaemon(t, "--no-demo")
+	require.Equal(t, http.StatusNotFound, d.status("/demo"))
+	require.NoError(t, d.stop())
+	t.Setenv("BELFRY_DEMO", "false")
+	d.flags = slices.DeleteFunc(d.flags, func(flag string) bool { return flag == "--no-demo" })
+	d.start()
+	require.Equal(t, http.StatusNotFound, d.status("/demo"))
 }
 
 func TestServe_GoesOnWithAGivenVAPIDKey(t *testing.T) {
@@ -262,6 +273,7 @@ func TestServe_Check(t *testing.T) {
 		{"defaults", nil, ""},
 		{"PostgreSQL", []string{"--database-url", storetest.Postgres(t).NewDatabase(t)}, ""},
 		{"a bad address", []string{"--listen", "8080"}, "--listen (BELFRY_LISTEN)"},
+		{"an odd admin key", []string{"--admin-key", "aaaaaaaa.bbbbbbbbbb.cccccccccc"}, "it has characters other than letters"},
 		{"a short admin key", []string{"--admin-key", "secret"}, "--admin-key (BELFRY_ADMIN_KEY): it has 6 characters"},
 		{"an origin with a path", []string{"--allowed-origins", "https://app.example.org/"}, "is not a web origin"},
 		{"a bad subject", []string{"--vapid-subject", "me@localhost"}, "--vapid-subject (BELFRY_VAPID_SUBJECT)"},

@@ -224,15 +224,14 @@ func retryAfter(value string, now time.Time) time.Duration {
 // unanswered turns a request without an answer into a result. The message may
 // have been taken, so it is Retry; its Topic lets the copy replace it.
 //
-// The exception is an address the guard refused to dial: no later attempt may
-// go there either, and yet the push service has not said that the subscription
-// is over, so it is Rejected, and the subscription stays.
+// So is an address that the guard refused to dial: it may be a passing whim of
+// the name service, every attempt is guarded, and the TTL ends them.
 //
 // The errors' own texts hold addresses and are not repeated.
 func unanswered(err error) push.Result {
 	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
 		return push.Result{
-			Outcome: push.Rejected,
+			Outcome: push.Retry,
 			Reason:  "the endpoint's host resolves to an address that is not on the public internet",
 		}
 	}

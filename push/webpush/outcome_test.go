@@ -188,8 +188,8 @@ func TestOutcome_WithoutAnAnswer(t *testing.T) {
 		"dial timeout":     {&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, push.Retry},
 		"time-out":         {fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), push.Retry},
 		"cancelled":        {fmt.Errorf("%s: %w", secret, context.Canceled), push.Retry},
-		"private address":  {&net.OpError{Op: "dial", Err: fmt.Errorf("%w: %s", ssrf.ErrProhibitedIP, secret)}, push.Rejected},
-		"odd network":      {fmt.Errorf("%w: udp", ssrf.ErrProhibitedNetwork), push.Rejected},
+		"private address":  {&net.OpError{Op: "dial", Err: fmt.Errorf("%w: %s", ssrf.ErrProhibitedIP, secret)}, push.Retry},
+		"odd network":      {fmt.Errorf("%w: udp", ssrf.ErrProhibitedNetwork), push.Retry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := unanswered(test.err)

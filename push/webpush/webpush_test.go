@@ -380,7 +380,7 @@ func TestSend_RejectsASubscriptionThatCannotBeUsed(t *testing.T) {
 }
 
 // A name is a stranger's to point anywhere, also after it was registered.
-func TestSend_RejectsANameThatResolvesToAPrivateAddress(t *testing.T) {
+func TestSend_GoesToNoPrivateAddressThatANameResolvesTo(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
@@ -395,7 +395,7 @@ func TestSend_RejectsANameThatResolvesToAPrivateAddress(t *testing.T) {
 	require.NoError(t, provider.Validate(message.Subscription), "its text shows nothing")
 
 	require.Equal(t, push.Result{
-		Outcome: push.Rejected,
+		Outcome: push.Retry,
 		Reason:  "the endpoint's host resolves to an address that is not on the public internet",
 	}, provider.Send(t.Context(), message))
 

@@ -4,8 +4,8 @@ import { Belfry } from "/belfry.js";
 
 const at = (id) => document.getElementById(id);
 
-// The user. Anyone may be any demo user, so a link is enough to be the same
-// one in another browser.
+// The user. Its name cannot be guessed, and who knows it is that user: a link
+// is enough to be the same one in another browser.
 
 let user = new URLSearchParams(location.search).get("user") ?? recallUser();
 let session; // {user, token, expires_at}
@@ -18,7 +18,11 @@ async function token() {
 }
 
 async function openSession() {
-  session = await request("POST", "/demo/session", { body: user ? { user } : {}, anonymous: true });
+  const asked = (name) => request("POST", "/demo/session", { body: name ? { user: name } : {}, anonymous: true });
+  session = await asked(user).catch((error) => {
+    if (user && error.status === 400) return asked(); // made by another Belfry
+    throw error;
+  });
   user = session.user;
   rememberUser(user);
   return session;
@@ -51,7 +55,10 @@ async function request(method, path, { body, anonymous = false } = {}) {
     throw new Error("Belfry cannot be reached. Is it still running? Start it and try again.");
   }
   const answer = await response.json().catch(() => undefined);
-  if (!response.ok) throw new Error(answer?.detail ?? `Belfry answered ${response.status} ${response.statusText}.`);
+  if (!response.ok) {
+    const detail = answer?.detail ?? `Belfry answered ${response.status} ${response.statusText}.`;
+    throw Object.assign(new Error(detail), { status: response.status });
+  }
   return answer;
 }
 
@@ -152,7 +159,6 @@ const FINAL = {
 
 const LIVE = {
   queued: ["busy", "Waiting for its turn"],
-  sending: ["busy", "Being sent"],
   waiting: ["busy", "Will be tried again"],
 };
 
@@ -163,9 +169,9 @@ async function watch(id, title) {
   const sentAt = new Date();
   let pause = 300;
   for (;;) {
-    const [notification, trouble] = await request("GET", `/demo/notifications/${id}`).then((it) => [it], (error) => [undefined, error.message]);
-    if (notification || trouble) renderSent(item, { id, title, sentAt, notification, trouble });
-    if (notification?.state === "finished") return;
+    const [notification, trouble] = await request("GET", `/demo/notifications/${id}`).then((it) => [it], (error) => [undefined, error]);
+    if (notification || trouble) renderSent(item, { id, title, sentAt, notification, trouble: trouble?.message });
+    if (notification?.state === "finished" || trouble?.status < 500) return;
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 1.3, 2000);
   }
