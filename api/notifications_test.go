@@ -1,0 +1,126 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/push/pushtest"
+)
+
+func TestNotifications_AreDeliveredAndAccountedFor(t *testing.T) {
+	r := newRig(t)
+	works, laptop := r.browser()
+	_, gone := r.browser(pushtest.Status(410))
+	sub := r.subscribe("ann", laptop)
+	r.subscribe("ann", gone)
+	id := r.send("ann")
+	n := r.finished(id)
+	require.Equal(t, "ann", n.User)
+	require.Equal(t, 24*time.Hour, n.ExpiresAt.Sub(n.AcceptedAt))
+	states := map[string]api.Delivery{}
+	for _, d := range n.Deliveries {
+		states[d.State] = d
+	}
+	require.Equal(t, sub.Id, states["delivered"].Subscription)
+	require.Equal(t, 201, states["delivered"].Status)
+	require.Equal(t, 1, states["delivered"].Attempts)
+	require.Equal(t, 410, states["gone"].Status)
+	require.NotNil(t, states["gone"].DoneAt)
+	require.Equal(t, 1, r.rows("ann"), "what is gone is removed")
+
+	receipts := works.Receipts()
+	require.Len(t, receipts, 1)
+	plain, err := laptop.Decrypt(receipts[0].Body)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":"`+id+`","notification":{"title":"hello"}}`, string(plain))
+}
+
+func TestNotifications_ToManyUsers(t *testing.T) {
+	r := newRig(t)
+	users := make([]string, 1000)
+	for i := range users {
+		users[i] = fmt.Sprintf("user-%d", i)
+	}
+	var accepted api.AcceptedNotifications
+	r.must(http.StatusAccepted, request{method: "POST", path: "/v1/notifications", body: map[string]any{"users": users, "title": "hello"}}, &accepted)
+	require.Len(t, accepted.Notifications, 1000)
+	for i, n := range accepted.Notifications {
+		require.Equal(t, users[i], n.User, "in the order of the request")
+		if i > 0 {
+			require.Greater(t, n.Id, accepted.Notifications[i-1].Id, "IDs sort in the order of acceptance")
+		}
+	}
+	n := r.finished(accepted.Notifications[999].Id)
+	require.Equal(t, "no_subscription", n.Deliveries[0].State)
+}
+
+func TestNotifications_CarryAllThatWasGiven(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser()
+	r.subscribe("ann", laptop)
+	var accepted api.AcceptedNotifications
+	r.must(http.StatusAccepted, request{method: "POST", path: "/v1/notifications", body: map[string]any{
+		"user": "ann", "title": "Grüße 🔔", "body": "b", "icon": "https://x.dev/i.png", "image": "/img.png", "badge": "/b.png", "tag": "t",
+		"url": "https://x.dev/open?a=1&b=<2>", "actions": []any{map[string]any{"action": "yes", "title": "Yes", "url": "https://x.dev/yes"}},
+		"data": map[string]any{"n": 1, "nested": []any{true, nil}}, "ttl": 60, "urgency": "high", "collapse_key": "k",
+	}}, &accepted)
+	id := accepted.Notifications[0].Id
+	r.finished(id)
+	receipt := endpoint.Receipts()[0]
+	require.Equal(t, "60", receipt.Header.Get("TTL"))
+	require.Equal(t, "high", receipt.Header.Get("Urgency"))
+	require.Len(t, receipt.Header.Get("Topic"), 32)
+	plain, err := laptop.Decrypt(receipt.Body)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"web_push":8030,"id":"`+id+`","notification":{"title":"Grüße 🔔","body":"b","icon":"https://x.dev/i.png",
+		"image":"/img.png","badge":"/b.png","tag":"t","navigate":"https://x.dev/open?a=1&b=<2>",
+		"actions":[{"action":"yes","title":"Yes","navigate":"https://x.dev/yes"}],"data":{"n":1,"nested":[true,null]}}}`, string(plain))
+}
+
+func TestNotifications_AreAcceptedOnceForAnIdempotencyKey(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser()
+	r.subscribe("ann", laptop)
+	ask := request{method: "POST", path: "/v1/notifications", body: `{"user":"ann","title":"hello","data":{"a":1}}`, once: "k-1"}
+	first := r.do(ask)
+	require.Equal(t, http.StatusAccepted, first.status)
+	require.Equal(t, string(first.body), string(r.do(ask).body), "the first answer again")
+	ask.body = `{ "title": "hello", "data": {"a": 1}, "user": "ann" }`
+	require.Equal(t, string(first.body), string(r.do(ask).body), "the same request, written otherwise")
+
+	ask.body = `{"user":"ann","title":"hello","data":{"a":2}}`
+	other := r.do(ask)
+	require.Equal(t, http.StatusUnprocessableEntity, other.status)
+	require.Equal(t, "idempotency_key_reused", other.problem.Code)
+	require.Equal(t, "Idempotency-Key", other.problem.Field)
+	ask.key = r.keys["other"]
+	require.Equal(t, http.StatusAccepted, r.do(ask).status, "another app's keys are its own")
+	ask.once = strings.Repeat("x", 256)
+	require.Equal(t, "Idempotency-Key", r.do(ask).problem.Field)
+
+	r.finished(r.send("ann")) // what came before has arrived too
+	require.Len(t, endpoint.Receipts(), 2)
+}
+
+func TestNotifications_WaitingIsVisible(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser(pushtest.Status(429).With("Retry-After", "30"))
+	r.subscribe("ann", laptop)
+	id := r.send("ann")
+	_, err := endpoint.Await(t.Context(), 1)
+	require.NoError(t, err)
+	var n api.Notification
+	require.Eventually(t, func() bool {
+		r.must(http.StatusOK, request{path: "/v1/notifications/" + id}, &n)
+		return len(n.Deliveries) == 1 && n.Deliveries[0].State == "waiting"
+	}, 5*time.Second, 5*time.Millisecond)
+	require.Equal(t, "pending", n.State)
+	require.Equal(t, 429, n.Deliveries[0].Status)
+	require.InDelta(t, 30, time.Until(*n.Deliveries[0].NextAttemptAt).Seconds(), 5)
+}
