@@ -12,13 +12,25 @@ import (
 // Draining tells whether Drain was called.
 func (s *System) Draining() bool { return s.draining.Load() }
 
-// Abandon stops sending and writing at once and without care, in a process
-// that is no longer the active one of its store. It does not wait for the
-// tree, which is of no more use: the process should end.
-func (s *System) Abandon() {
+// Abandon stops sending and writing at once, and then the tree, without
+// keeping anything: for a process that is no longer the active one of its
+// store. Call it once, instead of Drain.
+func (s *System) Abandon() error {
 	s.draining.Store(true)
 	s.cancelSends()
 	s.cancel()
+	return s.stopTree()
+}
+
+func (s *System) stopTree() error {
+	err := s.actors.Root.StopFuture(s.root).Wait()
+	s.cancel()
+	s.actors.Shutdown()
+	s.work.Wait()
+	if err != nil {
+		return fmt.Errorf("stop the tree: %w", err)
+	}
+	return nil
 }
 
 // Drain stops the tree without losing anything: nothing new is accepted or
@@ -48,12 +60,7 @@ func (s *System) Drain(ctx context.Context) error {
 	if _, err := s.ask(s.journal, &flush{}, remaining(ctx)); err != nil {
 		errs = append(errs, fmt.Errorf("flush the journal: %w", err))
 	}
-	if err := s.actors.Root.StopFuture(s.root).Wait(); err != nil {
-		errs = append(errs, fmt.Errorf("stop the tree: %w", err))
-	}
-	s.cancel()
-	s.actors.Shutdown()
-	s.work.Wait()
+	errs = append(errs, s.stopTree())
 	return errors.Join(errs...)
 }
 

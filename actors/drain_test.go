@@ -65,6 +65,25 @@ func TestDrain_CutsOffWhatTakesTooLong(t *testing.T) {
 	})
 }
 
+func TestAbandon_SendsAndWritesNothingAnyMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.service.script("laptop", answer{hold: make(chan struct{})})
+		id := r.notify("ann")[0]
+		r.settle()
+		began := time.Now()
+		require.NoError(t, r.Abandon())
+		require.Less(t, time.Since(began), time.Second)
+		r.System = nil
+		require.True(t, r.fate(id).Pending)
+		require.Empty(t, r.fate(id).Deliveries)
+		r.start()
+		r.settle()
+		require.Equal(t, []string{"delivered"}, r.states(id), "the next active process goes on")
+	})
+}
+
 func TestNotify_IsRefusedWhileDraining(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,26 +41,55 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
 	if c.Check {
-		if err := db.Ping(ctx); err != nil {
-			return fmt.Errorf("reach the database: %w", err)
-		}
 		fmt.Fprintln(to.out, "The configuration is fine, and the database can be reached.")
-		return nil
+		return db.Close()
 	}
-	return c.serve(ctx, db, to)
-}
-
-// serve is the wiring, from the bottom to the top. It is stopped in reverse.
-func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) error {
 	log := c.logger(to.err)
 	front, err := listen(c.Listen, log)
 	if err != nil {
-		return err
+		return errors.Join(err, db.Close())
 	}
 	defer front.close()
 	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
+	greet := sync.OnceFunc(func() { c.greet(to, front) })
+	for {
+		err := c.serve(ctx, db, front, to, log, greet)
+		if !errors.Is(err, errLost) {
+			return err
+		}
+		log.Warn("waiting to be active again", "reason", err)
+		if db, err = c.reopen(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// errLost ends a term as the active process, and with it the wiring: it is
+// made anew when this process is active again.
+var errLost = errors.New("the database no longer vouches that this process is the active one")
+
+const reopenPause = time.Second // before the database is tried again
+
+// reopen opens a database that was reached before, as soon as it can be reached.
+func (c *serveCommand) reopen(ctx context.Context) (store.Store, error) {
+	for {
+		db, err := c.open(ctx)
+		if err == nil {
+			return db, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(reopenPause):
+		}
+	}
+}
+
+// serve is the wiring, from the bottom to the top, of one term as the active
+// process. It is stopped in reverse.
+func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, greet func()) error {
+	defer db.Close()
 	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
 	if err := db.Acquire(ctx); err != nil {
 		return err
@@ -102,19 +132,20 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, to streams) er
 	}
 	front.answer(server.Handler())
 	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
-	c.greet(to, front)
+	greet()
 
 	select {
 	case <-ctx.Done():
 		log.Info("draining")
+		defer front.close()
 		return drain(system)
 	case <-system.Done():
+		defer front.close()
 		return errors.Join(system.Err(), drain(system))
 	case <-db.Lost():
 		// Another process may be active already: not one more row, not one more send.
 		front.answer(api.Waiting("it is no longer the active process"))
-		system.Abandon()
-		return errors.New("the database no longer vouches that this process is the active one; start it again, and it waits as a standby")
+		return errors.Join(errLost, system.Abandon())
 	}
 }
 

@@ -187,6 +187,32 @@ func TestServe_AStandbyTakesOver(t *testing.T) {
 	require.Equal(t, []string{"one"}, titles(t, endpoint, laptop))
 }
 
+func TestServe_SurvivesARestartOfPostgreSQL(t *testing.T) {
+	cluster := storetest.NewCluster(t, storetest.ClusterConfig{Durable: true})
+	service := pushtest.StartService(t)
+	d := startDaemon(t, append(allowing(service), "--database-url", cluster.NewDatabase(t))...)
+	endpoint := service.NewEndpoint()
+	laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+	d.register("ann", laptop)
+	service.Stop()
+	ids := []string{d.send("ann", "one"), d.send("ann", "two")}
+	cluster.Stop(t)
+	eventually(t, "work is refused", func() bool {
+		if status, answer := d.try("POST", "/v1/notifications", map[string]string{"user": "ann", "title": "not accepted"}); status != http.StatusServiceUnavailable {
+			t.Errorf("%d %s", status, answer)
+		}
+		return d.status("/readyz") == http.StatusServiceUnavailable
+	})
+	require.Equal(t, http.StatusOK, d.status("/healthz"))
+	require.NoError(t, service.Start())
+	cluster.Start(t)
+	eventually(t, "it is active again by itself", func() bool { return d.status("/readyz") == http.StatusOK })
+	ids = append(ids, d.send("ann", "three"))
+	d.finished(ids...)
+	require.Equal(t, []string{"one", "two", "three"}, titles(t, endpoint, laptop))
+	require.NoError(t, d.stop())
+}
+
 func TestServe_ShowsActorsComeAndGo(t *testing.T) {
 	service := pushtest.StartService(t)
 	d := startDaemon(t, append(allowing(service), "--idle-after", "1s")...)
