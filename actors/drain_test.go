@@ -28,12 +28,12 @@ func TestDrain_FinishesWhatIsInFlightAndKeepsTheRest(t *testing.T) {
 }
 
 func TestDrain_WithABacklogIsQuickAndClean(t *testing.T) {
-	for round := range 10 {
+	for round := range 5 {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 2 })
 			r.service.took = 100 * time.Millisecond
 			var users []string
-			for i := range 300 {
+			for i := range 150 {
 				users = append(users, fmt.Sprint("user-", i))
 				_, err := r.store.PutSubscription(t.Context(), subscriptionAt(users[i], users[i]))
 				require.NoError(t, err)

@@ -146,7 +146,7 @@ func (b *sender) run(url string, stop <-chan struct{}) {
 	}
 }
 
-const inFlight = time.Second // what was answered longer before a kill has been committed by then
+const inFlight = 2 * time.Second // what was answered longer before a kill has been committed by then
 
 func TestCrash_NothingAcceptedIsLost(t *testing.T) {
 	kills := 20
