@@ -81,6 +81,13 @@ type ActorPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// BatchResult Either `id` and `user` of what was accepted, or the `problem`.
+type BatchResult struct {
+	Id      string  `json:"id,omitempty,omitzero"`
+	Problem Problem `json:"problem,omitempty,omitzero"`
+	User    string  `json:"user,omitempty,omitzero"`
+}
+
 // BrowserConfig defines model for BrowserConfig.
 type BrowserConfig struct {
 	// VapidPublicKey The `applicationServerKey` to subscribe with: an uncompressed P-256 point in base64url.
@@ -193,6 +200,12 @@ type NewKey struct {
 	Scopes []string `json:"scopes"`
 }
 
+// NewNotificationBatch defines model for NewNotificationBatch.
+type NewNotificationBatch struct {
+	// Notifications Each for one `user`; `users` is not for a batch.
+	Notifications []NewNotifications `json:"notifications"`
+}
+
 // NewNotifications defines model for NewNotifications.
 type NewNotifications struct {
 	// Actions Buttons. Browsers show the first two or three.
@@ -252,6 +265,11 @@ type Notification struct {
 	// State `pending` while work is left, `finished` when every delivery is final.
 	State string `json:"state"`
 	User  string `json:"user"`
+}
+
+// NotificationBatch defines model for NotificationBatch.
+type NotificationBatch struct {
+	Results []BatchResult `json:"results"`
 }
 
 // Problem defines model for Problem.
@@ -351,6 +369,12 @@ type CreateNotificationsParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CreateNotificationBatchParams defines parameters for CreateNotificationBatch.
+type CreateNotificationBatchParams struct {
+	// IdempotencyKey Your choice, 1 to 255 bytes; a UUID will do.
+	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
@@ -359,6 +383,9 @@ type PutMySubscriptionJSONRequestBody = BrowserSubscription
 
 // CreateNotificationsJSONRequestBody defines body for CreateNotifications for application/json ContentType.
 type CreateNotificationsJSONRequestBody = NewNotifications
+
+// CreateNotificationBatchJSONRequestBody defines body for CreateNotificationBatch for application/json ContentType.
+type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
 type PutSubscriptionJSONRequestBody = BrowserSubscription
@@ -401,6 +428,9 @@ type ServerInterface interface {
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
 	// (POST /v1/notifications)
 	CreateNotifications(w http.ResponseWriter, r *http.Request, params CreateNotificationsParams)
+	// CreateNotificationBatch Send up to 1,000 different notifications
+	// (POST /v1/notifications/batch)
+	CreateNotificationBatch(w http.ResponseWriter, r *http.Request, params CreateNotificationBatchParams)
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(w http.ResponseWriter, r *http.Request, id string)
@@ -715,6 +745,47 @@ func (siw *ServerInterfaceWrapper) CreateNotifications(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// CreateNotificationBatch operation middleware
+func (siw *ServerInterfaceWrapper) CreateNotificationBatch(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateNotificationBatchParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateNotificationBatch(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetNotification operation middleware
 func (siw *ServerInterfaceWrapper) GetNotification(w http.ResponseWriter, r *http.Request) {
 
@@ -1001,6 +1072,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	}
 
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/notifications", wrapper.CreateNotifications)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/notifications/batch", wrapper.CreateNotificationBatch)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/notifications/{id}", wrapper.GetNotification)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/users/{user}", wrapper.DeleteUser)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/users/{user}/subscriptions", wrapper.ListSubscriptions)
@@ -1432,6 +1504,46 @@ func (response CreateNotificationsdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type CreateNotificationBatchRequestObject struct {
+	Params CreateNotificationBatchParams
+	Body   *CreateNotificationBatchJSONRequestBody
+}
+
+type CreateNotificationBatchResponseObject interface {
+	VisitCreateNotificationBatchResponse(w http.ResponseWriter) error
+}
+
+type CreateNotificationBatch202JSONResponse NotificationBatch
+
+func (response CreateNotificationBatch202JSONResponse) VisitCreateNotificationBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateNotificationBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateNotificationBatchdefaultApplicationProblemPlusJSONResponse) VisitCreateNotificationBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetNotificationRequestObject struct {
 	Id string `json:"id"`
 }
@@ -1712,6 +1824,9 @@ type StrictServerInterface interface {
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
 	// (POST /v1/notifications)
 	CreateNotifications(ctx context.Context, request CreateNotificationsRequestObject) (CreateNotificationsResponseObject, error)
+	// CreateNotificationBatch Send up to 1,000 different notifications
+	// (POST /v1/notifications/batch)
+	CreateNotificationBatch(ctx context.Context, request CreateNotificationBatchRequestObject) (CreateNotificationBatchResponseObject, error)
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(ctx context.Context, request GetNotificationRequestObject) (GetNotificationResponseObject, error)
@@ -2060,6 +2175,39 @@ func (sh *strictHandler) CreateNotifications(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateNotificationsResponseObject); ok {
 		if err := validResponse.VisitCreateNotificationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateNotificationBatch operation middleware
+func (sh *strictHandler) CreateNotificationBatch(w http.ResponseWriter, r *http.Request, params CreateNotificationBatchParams) {
+	var request CreateNotificationBatchRequestObject
+
+	request.Params = params
+
+	var body CreateNotificationBatchJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateNotificationBatch(ctx, request.(CreateNotificationBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateNotificationBatch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateNotificationBatchResponseObject); ok {
+		if err := validResponse.VisitCreateNotificationBatchResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -132,7 +132,7 @@ func FuzzReadJSON(f *testing.F) {
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
 		var into NewNotifications
-		_, err = readJSON(nil, r, &into)
+		_, err = readJSON(nil, r, &into, maxBody)
 		if err != nil {
 			p, internal := problemOf(err)
 			require.False(t, internal)

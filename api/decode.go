@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxBody is the largest request body, in bytes.
+// maxBody is the largest request body of most operations, in bytes.
 const maxBody = 64 << 10
 
 // decodeStrictly reads the body of an operation that takes one, and lets only
@@ -26,7 +27,7 @@ func (s *Server) decodeStrictly(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		raw, err := readJSON(w, r, op.body())
+		raw, err := readJSON(w, r, op.body(), cmp.Or(op.bodyMax, maxBody))
 		if errors.Is(err, errNoBody) && op.bodyOptional {
 			err = nil
 		}
@@ -39,14 +40,15 @@ func (s *Server) decodeStrictly(next http.Handler) http.Handler {
 	})
 }
 
-// readJSON decodes the request's body into the value and returns it as it came.
-func readJSON(w http.ResponseWriter, r *http.Request, into any) ([]byte, error) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+// readJSON decodes the request's body, of at most so many bytes, into the value
+// and returns it as it came.
+func readJSON(w http.ResponseWriter, r *http.Request, into any, limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, problem{
 			status: http.StatusRequestEntityTooLarge, code: "request_too_large",
-			detail: fmt.Sprintf("The request's body is larger than %d bytes. Send less at a time.", maxBody),
+			detail: fmt.Sprintf("The request's body is larger than %d bytes. Send less at a time.", limit),
 		}
 	}
 	if err != nil {

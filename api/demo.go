@@ -139,7 +139,7 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 		return nil, problem{status: http.StatusForbidden, code: "origin_not_allowed", detail: "The demo is for its own page."}
 	}
 	var body demoSession
-	if _, err := readJSON(w, r, &body); err != nil {
+	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
 	app := s.tenants[push.DefaultApp].App
@@ -175,7 +175,7 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	var body demoNotification
-	if _, err := readJSON(w, r, &body); err != nil {
+	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
 	draft, err := draftOf(&NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})

@@ -41,7 +41,7 @@ func (s *Server) CreateNotifications(ctx context.Context, request CreateNotifica
 		drafts[i] = template
 		drafts[i].User = push.User{App: app, ID: user}
 	}
-	key, err := keyOf(app, request)
+	key, err := keyOf(app, request.Params.IdempotencyKey, request.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +56,22 @@ func (s *Server) notify(ctx context.Context, key *actors.Key, drafts []actors.Dr
 	if key == nil {
 		return s.config.System.Notify(drafts)
 	}
-	return s.config.System.NotifyOnce(ctx, *key, drafts)
+	ids, err := s.config.System.NotifyOnce(ctx, *key, drafts)
+	if err == nil && len(ids) != len(drafts) {
+		return nil, actors.ErrKeyReused // by a version that judged the same request otherwise
+	}
+	return ids, err
 }
 
 // keyOf gives the request's idempotency key, or nil if it has none.
-func keyOf(app string, request CreateNotificationsRequestObject) (*actors.Key, error) {
-	key := request.Params.IdempotencyKey
+func keyOf(app, key string, body any) (*actors.Key, error) {
 	if key == "" {
 		return nil, nil
 	}
 	if len(key) > idempotencyKeyMax || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl) {
 		return nil, invalid("Idempotency-Key", "The Idempotency-Key is too long or is not plain text. Use 1 to %d bytes, such as a UUID.", idempotencyKeyMax)
 	}
-	canonical, err := json.Marshal(request.Body)
+	canonical, err := json.Marshal(body)
 	if err != nil {
 		return nil, invalidJSON("The request's body cannot be read: " + err.Error() + ".")
 	}

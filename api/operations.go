@@ -23,11 +23,13 @@ type operation struct {
 	browser bool       // pages of the app's origins may call it
 
 	bodyOptional bool
+	bodyMax      int64 // bytes; 0 for maxBody
 }
 
 // operations is by the pattern that the mux matched.
 var operations = map[string]operation{
 	"POST /v1/notifications":                     {needs: scopeSend, body: bodyOf[NewNotifications]},
+	"POST /v1/notifications/batch":               {needs: scopeSend, body: bodyOf[NewNotificationBatch], bodyMax: 2 << 20},
 	"GET /v1/notifications/{id}":                 {needs: scopeRead},
 	"DELETE /v1/users/{user}":                    {needs: scopeSubscribe},
 	"GET /v1/users/{user}/subscriptions":         {needs: scopeRead},

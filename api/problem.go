@@ -118,14 +118,19 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	if p.status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", `Bearer realm="belfry"`)
 	}
-	write(w, p.status, "application/problem+json", Problem{
+	write(w, p.status, "application/problem+json", p.shown())
+}
+
+// shown is the problem as an answer, or a part of one, shows it.
+func (p problem) shown() Problem {
+	return Problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(p.status),
 		Status: p.status,
 		Detail: p.detail,
 		Code:   p.code,
 		Field:  p.field,
-	})
+	}
 }
 
 func writeUnready(w http.ResponseWriter, reasons []string) {

@@ -80,6 +80,13 @@ type ActorPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// BatchResult Either `id` and `user` of what was accepted, or the `problem`.
+type BatchResult struct {
+	Id      string  `json:"id,omitempty,omitzero"`
+	Problem Problem `json:"problem,omitempty,omitzero"`
+	User    string  `json:"user,omitempty,omitzero"`
+}
+
 // BrowserConfig defines model for BrowserConfig.
 type BrowserConfig struct {
 	// VapidPublicKey The `applicationServerKey` to subscribe with: an uncompressed P-256 point in base64url.
@@ -192,6 +199,12 @@ type NewKey struct {
 	Scopes []string `json:"scopes"`
 }
 
+// NewNotificationBatch defines model for NewNotificationBatch.
+type NewNotificationBatch struct {
+	// Notifications Each for one `user`; `users` is not for a batch.
+	Notifications []NewNotifications `json:"notifications"`
+}
+
 // NewNotifications defines model for NewNotifications.
 type NewNotifications struct {
 	// Actions Buttons. Browsers show the first two or three.
@@ -251,6 +264,11 @@ type Notification struct {
 	// State `pending` while work is left, `finished` when every delivery is final.
 	State string `json:"state"`
 	User  string `json:"user"`
+}
+
+// NotificationBatch defines model for NotificationBatch.
+type NotificationBatch struct {
+	Results []BatchResult `json:"results"`
 }
 
 // Problem defines model for Problem.
@@ -350,6 +368,12 @@ type CreateNotificationsParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CreateNotificationBatchParams defines parameters for CreateNotificationBatch.
+type CreateNotificationBatchParams struct {
+	// IdempotencyKey Your choice, 1 to 255 bytes; a UUID will do.
+	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
@@ -358,6 +382,9 @@ type PutMySubscriptionJSONRequestBody = BrowserSubscription
 
 // CreateNotificationsJSONRequestBody defines body for CreateNotifications for application/json ContentType.
 type CreateNotificationsJSONRequestBody = NewNotifications
+
+// CreateNotificationBatchJSONRequestBody defines body for CreateNotificationBatch for application/json ContentType.
+type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
 type PutSubscriptionJSONRequestBody = BrowserSubscription
@@ -544,6 +571,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
 	CreateNotifications(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateNotificationBatchWithBody Send up to 1,000 different notifications
+	//
+	// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+	// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+	CreateNotificationBatchWithBody(ctx context.Context, params *CreateNotificationBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateNotificationBatch Send up to 1,000 different notifications
+	//
+	// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+	// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+	CreateNotificationBatch(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetNotification What became of a notification
 	//
@@ -844,6 +891,46 @@ func (c *Client) CreateNotificationsWithBody(ctx context.Context, params *Create
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
 func (c *Client) CreateNotifications(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateNotificationsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateNotificationBatchWithBody Send up to 1,000 different notifications
+//
+// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+func (c *Client) CreateNotificationBatchWithBody(ctx context.Context, params *CreateNotificationBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationBatchRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateNotificationBatch Send up to 1,000 different notifications
+//
+// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+func (c *Client) CreateNotificationBatch(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationBatchRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1444,6 +1531,59 @@ func NewCreateNotificationsRequestWithBody(server string, params *CreateNotifica
 	return req, nil
 }
 
+// NewCreateNotificationBatchRequest calls the generic CreateNotificationBatch builder with application/json body
+func NewCreateNotificationBatchRequest(server string, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateNotificationBatchRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateNotificationBatchRequestWithBody constructs an http.Request for the CreateNotificationBatch method, with any body, and a specified content type
+func NewCreateNotificationBatchRequestWithBody(server string, params *CreateNotificationBatchParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/batch")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetNotificationRequest constructs an http.Request for the GetNotification method
 func NewGetNotificationRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -1846,6 +1986,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
 	CreateNotificationsWithResponse(ctx context.Context, params *CreateNotificationsParams, body CreateNotificationsJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationsResponse, error)
+
+	// CreateNotificationBatchWithBodyWithResponse Send up to 1,000 different notifications
+	//
+	// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+	// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+	CreateNotificationBatchWithBodyWithResponse(ctx context.Context, params *CreateNotificationBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationBatchResponse, error)
+
+	// CreateNotificationBatchWithResponse Send up to 1,000 different notifications
+	//
+	// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+	// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+	CreateNotificationBatchWithResponse(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationBatchResponse, error)
 
 	// GetNotificationWithResponse What became of a notification
 	//
@@ -2432,6 +2592,54 @@ func (r CreateNotificationsResponse) ContentType() string {
 	return ""
 }
 
+type CreateNotificationBatchResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *NotificationBatch
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateNotificationBatchResponse) GetJSON202() *NotificationBatch {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateNotificationBatchResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateNotificationBatchResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateNotificationBatchResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateNotificationBatchResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateNotificationBatchResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2926,6 +3134,38 @@ func (c *ClientWithResponses) CreateNotificationsWithResponse(ctx context.Contex
 	return ParseCreateNotificationsResponse(rsp)
 }
 
+// CreateNotificationBatchWithBodyWithResponse Send up to 1,000 different notifications
+//
+// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+func (c *ClientWithResponses) CreateNotificationBatchWithBodyWithResponse(ctx context.Context, params *CreateNotificationBatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationBatchResponse, error) {
+	rsp, err := c.CreateNotificationBatchWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateNotificationBatchResponse(rsp)
+}
+
+// CreateNotificationBatchWithResponse Send up to 1,000 different notifications
+//
+// Each is looked at by itself: those that can be accepted are, durably and in the order of the request; for each of
+// the others there is a problem. The request may be up to 2 MiB long. `Idempotency-Key` as for one notification.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
+func (c *ClientWithResponses) CreateNotificationBatchWithResponse(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationBatchResponse, error) {
+	rsp, err := c.CreateNotificationBatch(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateNotificationBatchResponse(rsp)
+}
+
 // GetNotificationWithResponse What became of a notification
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3382,6 +3622,39 @@ func ParseCreateNotificationsResponse(rsp *http.Response) (*CreateNotificationsR
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest AcceptedNotifications
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateNotificationBatchResponse parses an HTTP response from a CreateNotificationBatchWithResponse call
+func ParseCreateNotificationBatchResponse(rsp *http.Response) (*CreateNotificationBatchResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateNotificationBatchResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest NotificationBatch
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
