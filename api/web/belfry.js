@@ -322,20 +322,22 @@ function sameBytes(buffer, bytes) {
   return new Uint8Array(buffer).every((byte, i) => byte === bytes[i]);
 }
 
-// The wishes, shared with belfry-sw.js, which has the same three functions.
-// A browser that refuses storage still gets its notifications; only the
-// renewal in the service worker and on page open is lost.
+// The wishes, shared with belfry-sw.js, which has such functions too. A browser
+// that refuses storage still gets its notifications, and this page remembers;
+// only the renewal in the service worker and on page open is lost.
+
+const unstored = new Map(); // by scope
 
 function recall(scope) {
-  return wishes("readonly", (store) => store.get(scope)).catch(() => undefined);
+  return wishes("readonly", (store) => store.get(scope)).catch(() => unstored.get(scope));
 }
 
 function remember(wish) {
-  return wishes("readwrite", (store) => store.put(wish)).catch(() => undefined);
+  return wishes("readwrite", (store) => store.put(wish)).catch(() => unstored.set(wish.scope, wish));
 }
 
 function forget(scope) {
-  return wishes("readwrite", (store) => store.delete(scope)).catch(() => undefined);
+  return wishes("readwrite", (store) => store.delete(scope)).catch(() => unstored.delete(scope));
 }
 
 function wishes(mode, act) {

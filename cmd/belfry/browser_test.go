@@ -97,6 +97,16 @@ func TestBrowser_UnsubscribesWithoutBelfry(t *testing.T) {
 	eventually(t, "the 410 deletes the row", func() bool { return len(v.server.Subscriptions(t, "alice")) == 0 })
 }
 
+func TestBrowser_WithoutStorageItStillWorksInThePage(t *testing.T) {
+	v := visit(t)
+	v.open("alice")
+	v.eval(nil, `IDBFactory.prototype.open = () => { throw new DOMException("refused", "SecurityError") }`)
+	require.Equal(t, "subscribed", v.must("subscribe"))
+	require.Len(t, v.server.Subscriptions(t, "alice"), 1)
+	require.Equal(t, "unsubscribed", v.must("unsubscribe"))
+	require.Empty(t, v.server.Subscriptions(t, "alice"))
+}
+
 func TestBrowser_OpeningThePageMovesTheBrowserToWhoIsSignedIn(t *testing.T) {
 	v := visit(t)
 	v.open("alice")
