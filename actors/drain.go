@@ -9,7 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// Draining tells whether Drain was called.
+// Draining tells whether Drain or Abandon was called.
 func (s *System) Draining() bool { return s.draining.Load() }
 
 // Abandon stops sending and writing at once, and then the tree, without

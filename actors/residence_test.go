@@ -332,6 +332,34 @@ func TestSweep_TakesUpWorkThatNobodyHolds(t *testing.T) {
 	})
 }
 
+func TestSweep_LeavesTheBacklogOfAUserThatIsBehindInItsTurn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
+		r.subscribe("ann", "laptop")
+		r.service.script("laptop", retryAfter(time.Hour))
+		var want []push.ID
+		for range 30 { // more than her share
+			want = append(want, r.notifyTTL(24*time.Hour, "ann")...)
+		}
+		r.settle()
+		lost := push.Notification{
+			ID: push.ID{0, 1}, User: userNamed("ann"), Content: []byte(`{"title":"x"}`),
+			AcceptedAt: time.Now(), ExpiresAt: time.Now().Add(24 * time.Hour),
+		}
+		require.NoError(t, r.store.Commit(t.Context(), store.Group{Accepted: []push.Notification{lost}}))
+		time.Sleep(4 * time.Hour)
+		require.Equal(t, []WorkRejoined{{Notification: lost.ID}}, eventsOf[WorkRejoined](r))
+		var got []push.ID
+		for _, id := range r.service.got("laptop") {
+			if id != lost.ID {
+				got = append(got, id)
+			}
+		}
+		require.Equal(t, want, got, "in order, once")
+		require.Len(t, r.service.got("laptop"), 31)
+	})
+}
+
 func TestShards_TryAgainWhenTheStoreCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

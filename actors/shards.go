@@ -87,7 +87,6 @@ type (
 	userRead struct {
 		user    push.User
 		pending []store.Pending
-		full    bool // there may be more
 		err     error
 	}
 )

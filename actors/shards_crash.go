@@ -45,7 +45,7 @@ func (s *shards) onRespawn(ctx actor.Context, user push.User) {
 	upTo, limit := s.cursor, s.shareMax()
 	s.read(ctx, func(ctx context.Context) any {
 		pending, err := s.system.readUnfinished(ctx, user, upTo, limit)
-		return &recovered{userRead{user: user, pending: pending, full: len(pending) == limit, err: err}}
+		return &recovered{userRead{user: user, pending: pending, err: err}}
 	})
 }
 

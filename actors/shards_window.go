@@ -29,20 +29,25 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 }
 
 // take gives a notification to its user, unless that has a full share of the
-// window: then it waits in the store.
+// window: then it waits in the store. They come by ascending ID.
 func (s *shards) take(ctx actor.Context, p store.Pending) {
-	user := p.Notification.User
+	r := s.residentOf(ctx, p.Notification.User)
+	if r.behind() || r.share >= s.shareMax() {
+		r.skipped = p.Notification.ID
+		return
+	}
+	s.give(ctx, r, p)
+}
+
+// residentOf finds or spawns a user.
+func (s *shards) residentOf(ctx actor.Context, user push.User) *resident {
 	r := s.users[user]
 	if r == nil {
 		r = &resident{user: user}
 		s.users[user] = r
 		s.enter(ctx, user, r)
 	}
-	if r.behind() || r.share >= s.shareMax() {
-		r.skipped = p.Notification.ID
-		return
-	}
-	s.give(ctx, r, p)
+	return r
 }
 
 func (s *shards) give(ctx actor.Context, r *resident, p store.Pending) {
@@ -78,7 +83,7 @@ func (s *shards) catchUp(ctx actor.Context, r *resident) {
 	user, after, upTo, limit := r.user, r.last, r.skipped, s.shareMax()-r.share
 	s.read(ctx, func(ctx context.Context) any {
 		pending, err := s.system.config.Store.ListPendingOf(ctx, user, after, upTo, limit)
-		return &caughtUp{userRead{user: user, pending: pending, full: len(pending) == limit, err: err}}
+		return &caughtUp{userRead{user: user, pending: pending, err: err}}
 	})
 }
 
@@ -95,12 +100,10 @@ func (s *shards) onCaughtUp(ctx actor.Context, read userRead) {
 	if r.crashed {
 		return // its next generation begins with a read of its own
 	}
-	for _, p := range read.pending {
-		if s.window[p.Notification.ID] == nil {
-			s.give(ctx, r, p)
-		}
+	for _, p := range read.pending { // none of them is in the window: they are newer than last
+		s.give(ctx, r, p)
 	}
-	if !read.full && len(read.pending) == 0 {
+	if len(read.pending) == 0 {
 		r.skipped = r.last // what was left is gone: expired work that was removed, or forgotten
 	}
 	s.catchUp(ctx, r)
@@ -187,7 +190,7 @@ func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
 		}
 		if s.suspects[id] {
 			s.system.config.Observe(WorkRejoined{Notification: id})
-			s.take(ctx, p)
+			s.give(ctx, s.residentOf(ctx, p.Notification.User), p) // out of turn, whatever its share
 		} else {
 			suspects[id] = true
 		}

@@ -95,7 +95,6 @@ type System struct {
 	root    *actor.PID
 	journal *actor.PID
 	lanes   *actor.PID
-	janitor *actor.PID
 	ranges  []*actor.PID
 
 	ids      idClock                 // used by the journal alone
@@ -104,7 +103,7 @@ type System struct {
 
 	committing atomic.Int64 // groups under way to the store, of whichever incarnation of the journal
 	draining   atomic.Bool
-	lives      atomic.Uint64 // tells the incarnations of a lane apart
+	lives      atomic.Uint64 // tells the incarnations of a lane, or of a range, apart
 
 	ctx         context.Context // of the store's calls: ends when the tree has stopped
 	cancel      context.CancelFunc
@@ -149,7 +148,6 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	s.sending, s.cancelSends = context.WithCancel(s.ctx)
 	s.journal = s.actors.NewLocalPID(rootName + "/journal")
 	s.lanes = s.actors.NewLocalPID(rootName + "/lanes")
-	s.janitor = s.actors.NewLocalPID(rootName + "/janitor")
 	for i := range config.Ranges {
 		s.ranges = append(s.ranges, s.actors.NewLocalPID(rootName+"/registry/"+s.rangeName(i)))
 	}
