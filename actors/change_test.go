@@ -111,7 +111,7 @@ func TestSubscribe_NewKeysAreUsedForWhatIsQueued(t *testing.T) {
 		_, err := r.Subscribe(t.Context(), sub)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, sub.Auth, r.service.received["laptop"][0].Subscription.Auth)
+		require.Equal(t, sub.Auth, r.service.messages("laptop")[0].Subscription.Auth)
 	})
 }
 
@@ -193,7 +193,7 @@ func TestSubscribe_NewKeysAreUsedForWhatWaitsForItsLane(t *testing.T) {
 		r.settle()
 		close(hold)
 		r.settle()
-		require.Len(t, r.service.received["laptop"], 1)
-		require.Equal(t, sub.Auth, r.service.received["laptop"][0].Subscription.Auth)
+		require.Len(t, r.service.messages("laptop"), 1)
+		require.Equal(t, sub.Auth, r.service.messages("laptop")[0].Subscription.Auth)
 	})
 }

@@ -45,7 +45,7 @@ func TestNotify_KeepsTheOrderOfAcceptance(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		require.Equal(t, want, r.service.got("laptop"))
-		require.Equal(t, 1, r.service.most["laptop"], "one in flight at a time")
+		require.Equal(t, 1, r.service.mostAtOnce("laptop"), "one in flight at a time")
 	})
 }
 
@@ -169,7 +169,7 @@ func TestMessage_TTLIsWhatRemains(t *testing.T) {
 		r.service.script("laptop", retryAfter(10*time.Second))
 		r.notifyTTL(time.Minute, "ann")
 		time.Sleep(30 * time.Second)
-		require.Equal(t, 50*time.Second, r.service.received["laptop"][0].TTL)
+		require.Equal(t, 50*time.Second, r.service.messages("laptop")[0].TTL)
 	})
 }
 

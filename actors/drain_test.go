@@ -13,14 +13,14 @@ func TestDrain_FinishesWhatIsInFlightAndKeepsTheRest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
 		r.subscribe("ann", "laptop")
-		r.service.took = 3 * time.Second
+		r.service.takes(3 * time.Second)
 		ids := append(r.notify("ann"), r.notify("ann")...)
 		r.settle()
 		r.stop()
 		require.Equal(t, ids[:1], r.service.got("laptop"), "the one in flight")
 		require.Equal(t, []string{"delivered"}, r.states(ids[0]), "and it is durable")
 		require.True(t, r.fate(ids[1]).Pending)
-		r.service.took = 0
+		r.service.takes(0)
 		r.start()
 		r.settle()
 		require.Equal(t, ids, r.service.got("laptop"), "the next start goes on, and repeats nothing")
@@ -31,7 +31,7 @@ func TestDrain_WithABacklogIsQuickAndClean(t *testing.T) {
 	for round := range 5 {
 		bubble(t, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 2 })
-			r.service.took = 100 * time.Millisecond
+			r.service.takes(100 * time.Millisecond)
 			var users []string
 			for i := range 150 {
 				users = append(users, fmt.Sprint("user-", i))

@@ -117,7 +117,7 @@ func TestLane_ExpiresWhatWaitsTooLong(t *testing.T) {
 func TestLane_BoundsWhatIsInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.LaneInFlight = 3 })
-		r.service.took = time.Second
+		r.service.takes(time.Second)
 		var users []string
 		for i := range 20 {
 			user := string(rune('a' + i))
@@ -126,7 +126,7 @@ func TestLane_BoundsWhatIsInFlight(t *testing.T) {
 		}
 		ids := r.notify(users...)
 		time.Sleep(10 * time.Second)
-		require.Equal(t, 3, r.service.peak)
+		require.Equal(t, 3, r.service.mostOfAll())
 		for _, id := range ids {
 			require.Equal(t, []string{"delivered"}, r.states(id))
 		}

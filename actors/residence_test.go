@@ -97,7 +97,7 @@ func TestShards_HoldABoundedWindowAndKeepTheOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const window = 8
 		r := newRig(t, func(c *Config) { c.Window = window; c.Ranges = 1 })
-		r.service.took = 100 * time.Millisecond
+		r.service.takes(100 * time.Millisecond)
 		var users []string
 		for i := range 20 {
 			users = append(users, fmt.Sprint("user-", i))
@@ -179,7 +179,7 @@ func TestShards_AUserThatIsBehindSurvivesItsCrashAndARestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
 		r.subscribe("ann", "laptop")
-		r.service.took = time.Second
+		r.service.takes(time.Second)
 		var want []push.ID
 		for range 60 {
 			want = append(want, r.notify("ann")...)
@@ -209,7 +209,7 @@ func TestForget_OfAUserThatIsBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Window = 64; c.Ranges = 1 })
 		r.subscribe("ann", "laptop")
-		r.service.took = 100 * time.Millisecond
+		r.service.takes(100 * time.Millisecond)
 		for range 60 {
 			r.notify("ann")
 		}
@@ -221,7 +221,7 @@ func TestForget_OfAUserThatIsBehind(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.LessOrEqual(t, len(r.service.got("laptop")), before+1, "at most the one that was in flight")
 		require.Zero(t, r.inspect("/registry/0").Node.Queue)
-		r.service.took = 0
+		r.service.takes(0)
 		r.subscribe("ann", "laptop")
 		again := r.notify("ann")
 		r.settle()
@@ -233,7 +233,7 @@ func TestShards_AWindowOfOneDoesNotSpin(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Window = 1; c.Ranges = 1 })
 		r.subscribe("ann", "laptop")
-		r.service.took = time.Second
+		r.service.takes(time.Second)
 		want := r.notify("ann", "ann", "ann")
 		time.Sleep(10 * time.Second)
 		require.Equal(t, want, r.service.got("laptop"))

@@ -241,11 +241,11 @@ func browserOf(m push.Message) string {
 
 func (s *service) Send(ctx context.Context, m push.Message) push.Result {
 	browser := browserOf(m)
-	step := s.begin(browser)
+	step, took := s.begin(browser)
 	defer s.end(browser)
-	if s.took > 0 {
+	if took > 0 {
 		select {
-		case <-time.After(s.took):
+		case <-time.After(took):
 		case <-ctx.Done():
 			return push.Result{Outcome: push.Retry, Reason: "cut off"}
 		}
@@ -271,7 +271,7 @@ func (s *service) Send(ctx context.Context, m push.Message) push.Result {
 	return step.result
 }
 
-func (s *service) begin(browser string) (step answer) {
+func (s *service) begin(browser string) (step answer, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.attempts[browser] = append(s.attempts[browser], time.Now())
@@ -282,7 +282,7 @@ func (s *service) begin(browser string) (step answer) {
 	if script := s.scripts[browser]; len(script) > 0 {
 		step, s.scripts[browser] = script[0], script[1:]
 	}
-	return step
+	return step, s.took
 }
 
 func (s *service) end(browser string) {
@@ -292,12 +292,38 @@ func (s *service) end(browser string) {
 	s.inFlight--
 }
 
-// got are the IDs that a browser received, in order.
-func (s *service) got(browser string) []push.ID {
+// takes sets how long a send takes from now on.
+func (s *service) takes(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.took = d
+}
+
+// mostAtOnce is how many sends to a browser were in flight together, at most.
+func (s *service) mostAtOnce(browser string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most[browser]
+}
+
+// mostOfAll is how many sends were in flight together, at most.
+func (s *service) mostOfAll() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
+}
+
+// messages are what a browser received, in order.
+func (s *service) messages(browser string) []push.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.received[browser])
+}
+
+// got are the IDs that a browser received, in order.
+func (s *service) got(browser string) []push.ID {
 	var ids []push.ID
-	for _, m := range s.received[browser] {
+	for _, m := range s.messages(browser) {
 		ids = append(ids, m.Notification.ID)
 	}
 	return ids

@@ -178,7 +178,7 @@ func TestSupervision_APanicInTheJournalLosesNothingAccepted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, flaky := newFlakyRig(t)
 		r.subscribe("ann", "laptop")
-		r.service.took = time.Second
+		r.service.takes(time.Second)
 		ids := append(r.notify("ann"), r.notify("ann")...)
 		r.settle()
 		r.failOnce(func(e Event) bool { _, ok := e.(StoreFailed); return ok })
@@ -273,7 +273,7 @@ func TestSupervision_AReadOfARangesFormerLifeIsIgnored(t *testing.T) {
 			held = &heldStore{Store: c.Store}
 			c.Store, c.Window, c.Ranges = held, 4, 1
 		})
-		r.service.took = 100 * time.Millisecond
+		r.service.takes(100 * time.Millisecond)
 		hold := make(chan struct{})
 		held.hold.Store(&hold)
 		var users []string
@@ -386,7 +386,7 @@ func TestJournal_KeepsOutcomesUntilTheStoreTakesThem(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, flaky := newFlakyRig(t)
 		r.subscribe("ann", "laptop")
-		r.service.took = time.Second
+		r.service.takes(time.Second)
 		ids := append(r.notify("ann"), r.notify("ann")...)
 		flaky.failing.Store(true)
 		time.Sleep(time.Minute)
