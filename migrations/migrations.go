@@ -8,6 +8,8 @@
 //	00001_apps            apps, api_keys, vapid_keys
 //	00002_subscriptions   subscriptions
 //	00003_notifications   notifications, pending, deliveries
+//	00004_idempotency     idempotency_keys
+//	00005_parking         work that waits long, subscriptions that rest
 //
 // An app's name is its key everywhere. It never changes, and a number beside
 // it would buy a join in every query.

@@ -30,6 +30,8 @@ const (
 	StateExpired        State = 4 // the TTL passed first
 	StateUnsubscribed   State = 5 // the subscription was removed, or moved to another user, first
 	StateNoSubscription State = 6 // the user had no subscription
+	StateSuperseded     State = 7 // a newer notification with the same collapse key took its place in the queue
+	StateCancelled      State = 8 // the application took it back first
 )
 
 // String gives the word used in the API, logs and metrics.
@@ -47,6 +49,10 @@ func (s State) String() string {
 		return "unsubscribed"
 	case StateNoSubscription:
 		return "no_subscription"
+	case StateSuperseded:
+		return "superseded"
+	case StateCancelled:
+		return "cancelled"
 	default:
 		return fmt.Sprintf("state(%d)", uint8(s))
 	}

@@ -15,7 +15,8 @@ type Notification struct {
 	Urgency     Urgency
 	CollapseKey string    // a newer one with the same key replaces it; empty for none
 	AcceptedAt  time.Time // wall clock, to the millisecond
-	ExpiresAt   time.Time // AcceptedAt plus the TTL: not sent after this
+	SendAt      time.Time // not sent before this; zero for at once
+	ExpiresAt   time.Time // AcceptedAt, or SendAt, plus the TTL: not sent after this
 }
 
 // Content is what the user gets to see and what the application gets back on

@@ -27,9 +27,25 @@ type Subscription struct {
 	VAPIDKey []byte // Web Push: our public key it was made with, 65 bytes, uncompressed P-256 point
 
 	CreatedAt time.Time // when this user registered it
-	SeenAt    time.Time // when it was registered last: browsers do so on every page open
+	SeenAt    time.Time // when there was a sign of life last: a registration, now and then a delivery
 	ExpiresAt time.Time // when the browser says it ends; zero if it does not say
+
+	Rest Rest // from a failed attempt until all that waited for the next one was sent
 }
+
+// Rest says that a subscription is left alone for a while, since it failed or
+// its push host did. What is accepted meanwhile waits behind the notification
+// that failed, so that the order holds. The zero Rest is none.
+type Rest struct {
+	Until        time.Time // the next attempt
+	Notification ID        // what goes first then
+	Attempts     int       // made with that one so far
+	Status       int       // of the last of them, or of what closed the push host; see Result
+	Reason       string    // likewise
+}
+
+// IsZero tells whether r is none.
+func (r Rest) IsZero() bool { return r.Until.IsZero() }
 
 // Host is the push host, with its port when it is not the scheme's own. It is
 // what a lane is named after and is safe to log.

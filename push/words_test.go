@@ -16,7 +16,7 @@ func TestWords_AreFixedForEver(t *testing.T) {
 
 		"normal": push.Urgency(0), "very-low": push.Urgency(1), "low": push.Urgency(2), "high": push.Urgency(3), "urgency(4)": push.Urgency(4),
 
-		"state(0)": push.State(0), "state(7)": push.State(7), "expired": push.State(4), "unsubscribed": push.State(5), "no_subscription": push.State(6),
+		"state(0)": push.State(0), "state(9)": push.State(9), "superseded": push.State(7), "cancelled": push.State(8), "expired": push.State(4), "unsubscribed": push.State(5), "no_subscription": push.State(6),
 
 		"retry": push.Outcome(2), "refused": push.Outcome(5), "outcome(0)": push.Outcome(0), "outcome(6)": push.Outcome(6),
 	} {

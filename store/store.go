@@ -145,9 +145,10 @@ type VAPIDKeys interface {
 type Subscriptions interface {
 	// PutSubscription registers a subscription, unique by (app, digest).
 	//
-	// New: the row is inserted. Known and of the same user: the keys,
-	// VAPIDKey, SeenAt and ExpiresAt are replaced, CreatedAt stays. Known and
-	// of another user: it moves, as if made anew; the answer names who had it.
+	// New: the row is inserted, with the Rest given. Known and of the same user:
+	// the keys, VAPIDKey, SeenAt and ExpiresAt are replaced, CreatedAt and
+	// Rest stay. Known and of another user: it moves, as if made anew; the
+	// answer names who had it.
 	PutSubscription(ctx context.Context, sub push.Subscription) (Put, error)
 
 	// ReplaceSubscription registers sub and removes the same user's
@@ -162,6 +163,11 @@ type Subscriptions interface {
 	// DeleteSubscription removes a user's subscription; ErrNotFound if that
 	// user has none with this digest.
 	DeleteSubscription(ctx context.Context, user push.User, digest push.Digest) error
+
+	// DeleteUnused removes at most limit subscriptions that were seen last
+	// before the given time, and returns them. It reads all subscriptions:
+	// for now and then.
+	DeleteUnused(ctx context.Context, before time.Time, limit int) ([]push.Subscription, error)
 }
 
 // Put tells what PutSubscription did.
@@ -179,13 +185,32 @@ type Notifications interface {
 	// LastID gives the newest notification's ID, or the zero ID.
 	LastID(ctx context.Context) (push.ID, error)
 
-	// ListPending gives notifications with work left, by ascending ID: those
-	// of the shards in the range with after < ID <= upTo, at most limit.
+	// ListPending gives notifications with work left that are not parked, by
+	// ascending ID: those of the shards in the range with after < ID <= upTo,
+	// at most limit.
 	ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]Pending, error)
 
-	// ListPendingOf gives one user's notifications with work left and
-	// after < ID <= upTo, by ascending ID, at most limit.
+	// ListPendingOf gives one user's notifications with work left that are not
+	// parked, and after < ID <= upTo, by ascending ID, at most limit.
 	ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]Pending, error)
+
+	// ListDue gives parked notifications of the shards in the range that are
+	// due: after < (Until, ID) and Until <= upTo, in the order of Until and
+	// then ID, at most limit.
+	ListDue(ctx context.Context, shards push.ShardRange, after Parking, upTo time.Time, limit int) ([]Due, error)
+
+	// ListDueOf gives of each user the parked notifications with Until <= upTo
+	// and after < ID, by ascending ID, at most limit of each. Users without
+	// any are absent.
+	ListDueOf(ctx context.Context, users []UserAfter, upTo time.Time, limit int) (map[push.User][]Pending, error)
+
+	// NextDue gives the earliest Until after the given time of the shards'
+	// parked notifications, or the zero time.
+	NextDue(ctx context.Context, shards push.ShardRange, after time.Time) (time.Time, error)
+
+	// CountPending counts the notifications with work left. It reads them all:
+	// for now and then.
+	CountPending(ctx context.Context) (int, error)
 
 	// GetNotification gives one notification of an app and its final
 	// deliveries by DoneAt; ErrNotFound.
@@ -212,8 +237,9 @@ type Notifications interface {
 // Group is what one Commit writes. Rows are written in the order of the
 // fields, so a delivery and its notification may stand in one group.
 type Group struct {
-	// Accepted adds each notification and its pending row. With an ID that
-	// exists already nothing of the group is written: ErrExists.
+	// Accepted adds each notification and its pending row, parked until SendAt
+	// if it has one. With an ID that exists already nothing of the group is
+	// written: ErrExists.
 	Accepted []push.Notification
 
 	// Keys adds idempotency keys. One that exists already is ErrExists and
@@ -228,9 +254,53 @@ type Group struct {
 	// does not exist, or belongs to another user by now, is passed over.
 	Gone []UserSubscription
 
+	// Rests notes of subscriptions that they rest, or with the zero Rest that
+	// they no longer do. Of several for one subscription the last counts. One
+	// that does not exist, or belongs to another user by now, is passed over.
+	Rests []SubscriptionRest
+
+	// Seen sets SeenAt of subscriptions that are seen to be alive. One that
+	// does not exist, or belongs to another user by now, is passed over.
+	Seen []SubscriptionSeen
+
+	// Parked parks notifications. Of several for one notification the last
+	// counts. One that is not pending is passed over.
+	Parked []Parking
+
 	// Finished removes the pending rows of notifications whose last delivery
 	// is final. One that does not exist is passed over.
 	Finished []push.ID
+}
+
+// SubscriptionRest is how a subscription rests, as long as it is this user's.
+type SubscriptionRest struct {
+	UserSubscription
+	Rest push.Rest
+}
+
+// SubscriptionSeen is when a subscription was seen, as long as it is this user's.
+type SubscriptionSeen struct {
+	UserSubscription
+	At time.Time
+}
+
+// Parking is a notification that waits in the store and nowhere else: there is
+// nothing to do about it before Until.
+type Parking struct {
+	Notification push.ID
+	Until        time.Time
+}
+
+// Due is a parked notification whose time has come.
+type Due struct {
+	Parking
+	User push.User
+}
+
+// UserAfter names the place of a reader in a user's notifications.
+type UserAfter struct {
+	User  push.User
+	After push.ID
 }
 
 // UserSubscription names a subscription as long as it is this user's.

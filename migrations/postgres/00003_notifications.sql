@@ -40,7 +40,7 @@ CREATE TABLE pending (
     app    text COLLATE "C" NOT NULL,
     usr    text COLLATE "C" NOT NULL,
     shard  smallint NOT NULL,
-    due_at timestamptz,                 -- reserved for work that waits long: NULL
+    due_at timestamptz,                 -- NULL unless parked: see 00005
     PRIMARY KEY (id) INCLUDE (shard)
 );
 

@@ -30,7 +30,7 @@ CREATE TABLE pending (
     app    TEXT    NOT NULL,
     usr    TEXT    NOT NULL,
     shard  INTEGER NOT NULL,
-    due_at INTEGER                      -- reserved for work that waits long: NULL
+    due_at INTEGER                      -- NULL unless parked: see 00005
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX pending_user ON pending (app, usr, id);

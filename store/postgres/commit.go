@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,8 +19,9 @@ import (
 // transaction, which commits before it answers the sync; so no BEGIN, no COMMIT.
 //
 // Several Commits may run at once. Each touches notifications, pending,
-// deliveries and subscriptions in this order and sorted by key. The shared lock
-// keeps DeleteUser, which goes across all of them, out of the way.
+// deliveries and subscriptions in this order and sorted by key, and last the
+// pending rows that it parks or removes. The shared lock keeps DeleteUser, which
+// goes across all of them, out of the way.
 func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, commitKey)
@@ -30,15 +32,19 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	if len(group.Deliveries) > 0 {
 		queueDeliveries(&batch, group.Deliveries)
 	}
-	if len(group.Gone) > 0 {
-		queueGone(&batch, group.Gone)
+	if len(group.Gone)+len(group.Rests)+len(group.Seen) > 0 {
+		queueSubscriptions(&batch, group)
+	}
+	if len(group.Parked) > 0 {
+		queueParked(&batch, group.Parked)
 	}
 	if len(group.Finished) > 0 {
 		queueFinished(&batch, group.Finished)
 	}
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d finished: %w",
-			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Finished), known(err))
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d parked, %d finished: %w",
+			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
+			len(group.Parked), len(group.Finished), known(err))
 	}
 	return nil
 }
@@ -54,19 +60,20 @@ func queueAccepted(batch *pgx.Batch, accepted []push.Notification) {
 		urgency  = make([]int16, n)
 		collapse = make([]string, n)
 		accepts  = make([]time.Time, n)
+		sends    = make([]*time.Time, n)
 		expires  = make([]time.Time, n)
 	)
 	for i, a := range accepted {
 		ids[i], apps[i], users[i], shards[i] = a.ID, a.User.App, a.User.ID, int16(a.User.Shard())
 		contents[i], urgency[i], collapse[i] = a.Content, int16(a.Urgency), a.CollapseKey
-		accepts[i], expires[i] = millis(a.AcceptedAt), millis(a.ExpiresAt)
+		accepts[i], sends[i], expires[i] = millis(a.AcceptedAt), millisOrNull(a.SendAt), millis(a.ExpiresAt)
 	}
 	batch.Queue(`INSERT INTO notifications (`+notificationColumns+`)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::smallint[], $6::text[], $7::timestamptz[], $8::timestamptz[]) AS n (id)
-		ORDER BY id`, ids, apps, users, contents, urgency, collapse, accepts, expires)
-	batch.Queue(`INSERT INTO pending (id, app, usr, shard)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[]) AS p (id)
-		ORDER BY id`, ids, apps, users, shards)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::smallint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[]) AS n (id)
+		ORDER BY id`, ids, apps, users, contents, urgency, collapse, accepts, sends, expires)
+	batch.Queue(`INSERT INTO pending (id, app, usr, shard, due_at)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[]) AS p (id)
+		ORDER BY id`, ids, apps, users, shards, sends)
 }
 
 func queueDeliveries(batch *pgx.Batch, deliveries []push.Delivery) {
@@ -94,20 +101,103 @@ func queueDeliveries(batch *pgx.Batch, deliveries []push.Delivery) {
 		ON CONFLICT DO NOTHING`, notifications, subscriptions, kinds, hosts, states, attempts, statuses, reasons, done)
 }
 
-func queueGone(batch *pgx.Batch, gone []store.UserSubscription) {
-	n := len(gone)
-	apps, users, digests := make([]string, n), make([]string, n), make([][]byte, n)
-	for i, g := range gone {
-		apps[i], users[i], digests[i] = g.User.App, g.User.ID, gone[i].Digest[:]
+// queueSubscriptions locks all that it will change first, in the order of their
+// keys: three changes one after the other would each begin anew.
+func queueSubscriptions(batch *pgx.Batch, group store.Group) {
+	changed := slices.Clone(group.Gone)
+	for _, r := range group.Rests {
+		changed = append(changed, r.UserSubscription)
 	}
-	batch.Queue(`WITH gone AS (
-			SELECT app, digest FROM subscriptions
-			WHERE (app, digest, usr) IN (SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[]))
-			ORDER BY app, digest FOR UPDATE)
-		DELETE FROM subscriptions s USING gone WHERE s.app = gone.app AND s.digest = gone.digest`, apps, digests, users)
+	for _, s := range group.Seen {
+		changed = append(changed, s.UserSubscription)
+	}
+	apps, digests, _ := subscriptionKeys(changed)
+	batch.Queue(`SELECT FROM subscriptions
+		WHERE (app, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))
+		ORDER BY app, digest FOR UPDATE`, apps, digests)
+	if len(group.Gone) > 0 {
+		queueGone(batch, group.Gone)
+	}
+	if len(group.Rests) > 0 {
+		queueRests(batch, group.Rests)
+	}
+	if len(group.Seen) > 0 {
+		queueSeen(batch, group.Seen)
+	}
 }
 
-// queueFinished takes no locks in order first, as queueGone does: one user's
+func queueGone(batch *pgx.Batch, gone []store.UserSubscription) {
+	apps, digests, users := subscriptionKeys(gone)
+	batch.Queue(`DELETE FROM subscriptions
+		WHERE (app, digest, usr) IN (SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[]))`, apps, digests, users)
+}
+
+// queueRests keeps, by DISTINCT ON, the last of several for one subscription: an
+// UPDATE would take any of them.
+func queueRests(batch *pgx.Batch, rests []store.SubscriptionRest) {
+	n := len(rests)
+	var (
+		keys          = make([]store.UserSubscription, n)
+		until         = make([]*time.Time, n)
+		notifications = make([]*[16]byte, n)
+		attempts      = make([]*int32, n)
+		statuses      = make([]*int32, n)
+		reasons       = make([]*string, n)
+	)
+	for i, r := range rests {
+		keys[i] = r.UserSubscription
+		c := restOrNull(r.Rest)
+		until[i], notifications[i], attempts[i], statuses[i], reasons[i] = c.until, c.notification, c.attempts, c.status, c.reason
+	}
+	apps, digests, users := subscriptionKeys(keys)
+	batch.Queue(`UPDATE subscriptions s
+		SET (`+restColumns+`) = (r.until, r.notification, r.attempts, r.status, r.reason)
+		FROM (SELECT DISTINCT ON (app, digest, usr) *
+			FROM unnest($1::text[], $2::bytea[], $3::text[], $4::timestamptz[], $5::uuid[], $6::integer[], $7::integer[], $8::text[])
+				WITH ORDINALITY AS r (app, digest, usr, until, notification, attempts, status, reason, place)
+			ORDER BY app, digest, usr, place DESC) AS r
+		WHERE s.app = r.app AND s.digest = r.digest AND s.usr = r.usr`,
+		apps, digests, users, until, notifications, attempts, statuses, reasons)
+}
+
+func queueSeen(batch *pgx.Batch, seen []store.SubscriptionSeen) {
+	n := len(seen)
+	keys, at := make([]store.UserSubscription, n), make([]time.Time, n)
+	for i, s := range seen {
+		keys[i], at[i] = s.UserSubscription, millis(s.At)
+	}
+	apps, digests, users := subscriptionKeys(keys)
+	batch.Queue(`UPDATE subscriptions s SET seen_at = r.at
+		FROM (SELECT DISTINCT ON (app, digest, usr) *
+			FROM unnest($1::text[], $2::bytea[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS r (app, digest, usr, at, place)
+			ORDER BY app, digest, usr, place DESC) AS r
+		WHERE s.app = r.app AND s.digest = r.digest AND s.usr = r.usr`, apps, digests, users, at)
+}
+
+func subscriptionKeys(subs []store.UserSubscription) (apps []string, digests [][]byte, users []string) {
+	n := len(subs)
+	apps, digests, users = make([]string, n), make([][]byte, n), make([]string, n)
+	for i, s := range subs {
+		apps[i], digests[i], users[i] = s.User.App, subs[i].Digest[:], s.User.ID
+	}
+	return apps, digests, users
+}
+
+func queueParked(batch *pgx.Batch, parked []store.Parking) {
+	n := len(parked)
+	ids, until := make([][16]byte, n), make([]time.Time, n)
+	for i, p := range parked {
+		ids[i], until[i] = p.Notification, millis(p.Until)
+	}
+	batch.Queue(`WITH parked AS (
+			SELECT p.id, r.until FROM pending p JOIN (
+				SELECT DISTINCT ON (id) * FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY AS r (id, until, place)
+				ORDER BY id, place DESC) AS r ON r.id = p.id
+			ORDER BY p.id FOR UPDATE OF p)
+		UPDATE pending p SET due_at = parked.until FROM parked WHERE p.id = parked.id`, ids, until)
+}
+
+// queueFinished takes no locks in order first, as queueParked does: one user's
 // actor finishes a notification, so two Commits never want the same rows, and
 // it would cost a sixth of the throughput.
 func queueFinished(batch *pgx.Batch, finished []push.ID) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, expires_at`
+	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, send_at, expires_at`
 	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
 )
 
@@ -35,11 +36,11 @@ const selectPending = `
 		SELECT ` + notificationColumns + ` FROM notifications WHERE id = page.id LIMIT 1) AS n
 	ORDER BY page.id`
 
-// ListPending gives notifications with work left, by ascending ID.
+// ListPending gives notifications with work left that are not parked.
 func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]store.Pending, error) {
 	rows, err := s.pool.Query(ctx, `WITH page AS MATERIALIZED (
 			SELECT id FROM pending
-			WHERE id > $1 AND id <= $2 AND shard BETWEEN $3 AND $4
+			WHERE id > $1 AND id <= $2 AND shard BETWEEN $3 AND $4 AND due_at IS NULL
 			ORDER BY id LIMIT $5)`+selectPending,
 		[16]byte(after), [16]byte(upTo), int16(shards.First), int16(shards.Last), limit)
 	pending, err := collect(rows, err, scanPending)
@@ -49,11 +50,11 @@ func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, 
 	return pending, nil
 }
 
-// ListPendingOf gives one user's notifications with work left, by ascending ID.
+// ListPendingOf gives one user's notifications with work left that are not parked.
 func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]store.Pending, error) {
 	rows, err := s.pool.Query(ctx, `WITH page AS MATERIALIZED (
 			SELECT id FROM pending
-			WHERE app = $1 AND usr = $2 AND id > $3 AND id <= $4
+			WHERE app = $1 AND usr = $2 AND id > $3 AND id <= $4 AND due_at IS NULL
 			ORDER BY id LIMIT $5)`+selectPending,
 		user.App, user.ID, [16]byte(after), [16]byte(upTo), limit)
 	pending, err := collect(rows, err, scanPending)
@@ -61,6 +62,65 @@ func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo p
 		return nil, fmt.Errorf("list pending notifications of a user: %w", err)
 	}
 	return pending, nil
+}
+
+// ListDue gives parked notifications that are due, by Until and ID.
+func (s *Store) ListDue(ctx context.Context, shards push.ShardRange, after store.Parking, upTo time.Time, limit int) ([]store.Due, error) {
+	rows, err := s.pool.Query(ctx, `SELECT due_at, id, app, usr FROM pending
+		WHERE (due_at, id) > ($1, $2) AND due_at <= $3 AND shard BETWEEN $4 AND $5
+		ORDER BY due_at, id LIMIT $6`,
+		millis(after.Until), [16]byte(after.Notification), millis(upTo), int16(shards.First), int16(shards.Last), limit)
+	due, err := collect(rows, err, scanDue)
+	if err != nil {
+		return nil, fmt.Errorf("list due notifications of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return due, nil
+}
+
+// ListDueOf gives the users' parked notifications that are due, by ascending
+// ID. coalesce keeps the planner off the index of what is due: that may hold
+// millions of rows, and a user has few.
+func (s *Store) ListDueOf(ctx context.Context, users []store.UserAfter, upTo time.Time, limit int) (map[push.User][]store.Pending, error) {
+	n := len(users)
+	apps, ids, afters := make([]string, n), make([]string, n), make([][16]byte, n)
+	for i, u := range users {
+		apps[i], ids[i], afters[i] = u.User.App, u.User.ID, u.After
+	}
+	rows, err := s.pool.Query(ctx, `WITH page AS MATERIALIZED (
+			SELECT due.id FROM unnest($1::text[], $2::text[], $3::uuid[]) AS u (app, usr, after)
+			CROSS JOIN LATERAL (
+				SELECT p.id FROM pending p
+				WHERE p.app = u.app AND p.usr = u.usr AND p.id > u.after AND coalesce(due_at, 'infinity') <= $4
+				ORDER BY p.id LIMIT $5) AS due)`+selectPending,
+		apps, ids, afters, millis(upTo), limit)
+	due, err := collect(rows, err, scanPending)
+	if err != nil {
+		return nil, fmt.Errorf("list due notifications of %d users: %w", n, err)
+	}
+	byUser := make(map[push.User][]store.Pending)
+	for _, p := range due {
+		byUser[p.Notification.User] = append(byUser[p.Notification.User], p)
+	}
+	return byUser, nil
+}
+
+// NextDue gives the earliest Until after the given time, or the zero time.
+func (s *Store) NextDue(ctx context.Context, shards push.ShardRange, after time.Time) (next time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT due_at FROM pending
+		WHERE due_at > $1 AND shard BETWEEN $2 AND $3
+		ORDER BY due_at LIMIT 1`, millis(after), int16(shards.First), int16(shards.Last)).Scan(&next)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("find the next due notification of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return next, nil
+}
+
+// CountPending counts the notifications with work left.
+func (s *Store) CountPending(ctx context.Context) (n int, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM pending`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count pending notifications: %w", err)
+	}
+	return n, nil
 }
 
 // GetNotification gives one notification and its final deliveries; ErrNotFound.
@@ -97,7 +157,7 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 func scanNotification(row pgx.Row, more ...any) (push.Notification, error) {
 	var n push.Notification
 	err := row.Scan(append([]any{(*[16]byte)(&n.ID), &n.User.App, &n.User.ID, &n.Content,
-		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, &n.ExpiresAt}, more...)...)
+		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, nullable(&n.SendAt), &n.ExpiresAt}, more...)...)
 	return n, err
 }
 
@@ -108,6 +168,12 @@ func scanPending(row pgx.Row) (pending store.Pending, err error) {
 		pending.Done = append(pending.Done, push.Digest(digest))
 	}
 	return pending, err
+}
+
+func scanDue(row pgx.Row) (store.Due, error) {
+	var due store.Due
+	err := row.Scan(&due.Until, (*[16]byte)(&due.Notification), &due.User.App, &due.User.ID)
+	return due, err
 }
 
 func scanDelivery(row pgx.Row) (push.Delivery, error) {

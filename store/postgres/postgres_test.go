@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/belfryhq/belfry/migrations"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/postgres"
@@ -160,6 +162,35 @@ func TestMigrate_ByManyAtOnceIsDoneByOne(t *testing.T) {
 	}
 	steps := queryInt(t, address, `SELECT max(version_id) FROM goose_db_version`)
 	require.ElementsMatch(t, []int{steps, 0, 0}, counts)
+}
+
+func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
+	address := storetest.Postgres(t).NewDatabase(t)
+	db := connect(t, address)
+	before, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = before.UpTo(t.Context(), 4)
+	require.NoError(t, err)
+	s := open(t, address)
+	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	require.NoError(t, err)
+	require.Contains(t, partitions(t, address), "notifications_20260314")
+	samples := storetest.NewSamples()
+	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
+	for statement, values := range map[string][]any{
+		`INSERT INTO notifications VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`: {n.ID.String(), n.User.App, n.User.ID, n.Content,
+			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt, n.ExpiresAt},
+		`INSERT INTO pending VALUES ($1, $2, $3, $4, NULL)`: {n.ID.String(), n.User.App, n.User.ID, uint16(n.User.Shard())},
+		`INSERT INTO subscriptions VALUES ($1, $2, $3, $4, $5, NULL, NULL, NULL, $6, $7, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
+			uint8(sub.Kind), string(sub.Endpoint), sub.CreatedAt, sub.SeenAt},
+	} {
+		_, err := db.ExecContext(t.Context(), statement, values...)
+		require.NoError(t, err)
+	}
+
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	storetest.RequireUnparked(t, s, n, sub)
 }
 
 func TestMigrate_RefusesASchemaNewerThanTheProgram(t *testing.T) {

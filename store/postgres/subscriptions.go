@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,7 +13,10 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-const subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at`
+const (
+	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at, ` + restColumns
+	restColumns         = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
+)
 
 // PutSubscription registers a subscription, unique by (app, digest).
 func (s *Store) PutSubscription(ctx context.Context, sub push.Subscription) (store.Put, error) {
@@ -56,10 +60,12 @@ type querier interface {
 // Each is one atomic statement that does nothing when it is not its turn. That
 // none of them applies means that another call came between; then it starts over.
 func putSubscription(ctx context.Context, q querier, sub push.Subscription) (store.Put, error) {
+	rest := restOrNull(sub.Rest)
 	row := []any{
 		sub.User.App, sub.Digest[:], sub.User.ID, int16(sub.Kind), string(sub.Endpoint),
 		orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
 		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt),
+		rest.until, rest.notification, rest.attempts, rest.status, rest.reason,
 	}
 	renewal := []any{row[0], row[1], row[2], row[5], row[6], row[7], row[9], row[10]}
 	for {
@@ -72,14 +78,14 @@ func putSubscription(ctx context.Context, q querier, sub push.Subscription) (sto
 			return put, err
 		}
 		err = q.QueryRow(ctx, `INSERT INTO subscriptions (`+subscriptionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			ON CONFLICT DO NOTHING
 			RETURNING created_at, true`, row...).Scan(&put.CreatedAt, &put.Created)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return put, err
 		}
 		err = q.QueryRow(ctx, `UPDATE subscriptions s
-			SET (`+subscriptionColumns+`) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			SET (`+subscriptionColumns+`) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			FROM (SELECT app, digest, usr FROM subscriptions
 				WHERE app = $1 AND digest = $2 AND usr <> $3 FOR UPDATE) AS had
 			WHERE s.app = had.app AND s.digest = had.digest
@@ -131,9 +137,52 @@ func deleteSubscription(ctx context.Context, q querier, user push.User, digest p
 		user.App, digest[:], user.ID))
 }
 
+// DeleteUnused removes at most limit subscriptions that were seen last before
+// the given time.
+func (s *Store) DeleteUnused(ctx context.Context, before time.Time, limit int) ([]push.Subscription, error) {
+	rows, err := s.pool.Query(ctx, `WITH unused AS (
+			SELECT app AS its_app, digest AS its_digest FROM subscriptions
+			WHERE seen_at < $1 ORDER BY app, digest LIMIT $2 FOR UPDATE)
+		DELETE FROM subscriptions USING unused WHERE app = its_app AND digest = its_digest
+		RETURNING `+subscriptionColumns, millis(before), limit)
+	unused, err := collect(rows, err, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("delete unused subscriptions: %w", err)
+	}
+	return unused, nil
+}
+
 func scanSubscription(row pgx.Row) (push.Subscription, error) {
 	var sub push.Subscription
+	var rest nullableRest
 	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
-		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, &sub.CreatedAt, &sub.SeenAt, nullable(&sub.ExpiresAt))
+		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, &sub.CreatedAt, &sub.SeenAt, nullable(&sub.ExpiresAt),
+		&rest.until, &rest.notification, &rest.attempts, &rest.status, &rest.reason)
+	sub.Rest = rest.orZero()
 	return sub, err
+}
+
+// nullableRest has the values of restColumns: all nil or none.
+type nullableRest struct {
+	until            *time.Time
+	notification     *[16]byte
+	attempts, status *int32
+	reason           *string
+}
+
+func restOrNull(r push.Rest) nullableRest {
+	if r.IsZero() {
+		return nullableRest{}
+	}
+	attempts, status := int32(r.Attempts), int32(r.Status)
+	return nullableRest{millisOrNull(r.Until), (*[16]byte)(&r.Notification), &attempts, &status, &r.Reason}
+}
+
+func (r nullableRest) orZero() push.Rest {
+	if r.until == nil {
+		return push.Rest{}
+	}
+	return push.Rest{
+		Until: *r.until, Notification: *r.notification, Attempts: int(*r.attempts), Status: int(*r.status), Reason: *r.reason,
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
 
@@ -19,15 +20,16 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 		err = s.write(ctx, func(tx *sql.Tx) error { return prepared.run(tx, group) })
 	}
 	if err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d finished: %w",
-			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Finished), known(err))
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d parked, %d finished: %w",
+			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
+			len(group.Parked), len(group.Finished), known(err))
 	}
 	return nil
 }
 
 // commitStatements belong to the write connection and last as long as it does.
 type commitStatements struct {
-	notification, pending, delivery, gone, finished *sql.Stmt
+	notification, pending, delivery, gone, rest, seen, parked, finished *sql.Stmt
 }
 
 // prepareCommit prepares at the first Commit: before Migrate there may be no
@@ -45,12 +47,16 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 		return statement
 	}
 	prepared := &commitStatements{
-		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
-		pending:      prepare(`INSERT INTO pending (id, app, usr, shard) VALUES (?, ?, ?, ?)`),
+		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+		pending:      prepare(`INSERT INTO pending (id, app, usr, shard, due_at) VALUES (?, ?, ?, ?, ?)`),
 		delivery: prepare(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
 			WHERE EXISTS (SELECT 1 FROM pending WHERE id = ?1)
 			ON CONFLICT DO NOTHING`),
-		gone:     prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ?`),
+		gone: prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ?`),
+		rest: prepare(`UPDATE subscriptions SET (` + restColumns + `) = (?4, ?5, ?6, ?7, ?8)
+			WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
+		seen:     prepare(`UPDATE subscriptions SET seen_at = ?4 WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
+		parked:   prepare(`UPDATE pending SET due_at = ?2 WHERE id = ?1`),
 		finished: prepare(`DELETE FROM pending WHERE id = ?`),
 	}
 	if failed != nil {
@@ -61,38 +67,76 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 }
 
 func (c *commitStatements) run(tx *sql.Tx, group store.Group) error {
-	insertNotification, insertPending := tx.Stmt(c.notification), tx.Stmt(c.pending)
-	for _, n := range group.Accepted {
-		id := n.ID[:]
-		_, err := insertNotification.Exec(id, n.User.App, n.User.ID, n.Content, uint8(n.Urgency),
-			n.CollapseKey, millis(n.AcceptedAt), millis(n.ExpiresAt))
-		if err != nil {
-			return err
-		}
-		if _, err := insertPending.Exec(id, n.User.App, n.User.ID, uint16(n.User.Shard())); err != nil {
-			return err
-		}
+	if err := c.insertAccepted(tx, group.Accepted); err != nil {
+		return err
 	}
 	if err := insertKeys(tx, group.Keys); err != nil {
 		return err
 	}
-	insertDelivery := tx.Stmt(c.delivery)
-	for _, d := range group.Deliveries {
-		_, err := insertDelivery.Exec(d.Notification[:], d.Subscription[:], uint8(d.Kind), d.Host,
+	err := forEach(tx, c.delivery, group.Deliveries, func(insert *sql.Stmt, d push.Delivery) (sql.Result, error) {
+		return insert.Exec(d.Notification[:], d.Subscription[:], uint8(d.Kind), d.Host,
 			uint8(d.State), d.Attempts, d.Status, d.Reason, millis(d.DoneAt))
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.changeSubscriptions(tx, group); err != nil {
+		return err
+	}
+	err = forEach(tx, c.parked, group.Parked, func(park *sql.Stmt, p store.Parking) (sql.Result, error) {
+		return park.Exec(p.Notification[:], millis(p.Until))
+	})
+	if err != nil {
+		return err
+	}
+	return forEach(tx, c.finished, group.Finished, func(finish *sql.Stmt, id push.ID) (sql.Result, error) {
+		return finish.Exec(id[:])
+	})
+}
+
+func (c *commitStatements) insertAccepted(tx *sql.Tx, accepted []push.Notification) error {
+	insertNotification, insertPending := tx.Stmt(c.notification), tx.Stmt(c.pending)
+	for _, n := range accepted {
+		id, sendAt := n.ID[:], millisOrNull(n.SendAt)
+		_, err := insertNotification.Exec(id, n.User.App, n.User.ID, n.Content, uint8(n.Urgency),
+			n.CollapseKey, millis(n.AcceptedAt), sendAt, millis(n.ExpiresAt))
 		if err != nil {
 			return err
 		}
-	}
-	deleteGone := tx.Stmt(c.gone)
-	for _, g := range group.Gone {
-		if _, err := deleteGone.Exec(g.User.App, g.Digest[:], g.User.ID); err != nil {
+		if _, err := insertPending.Exec(id, n.User.App, n.User.ID, uint16(n.User.Shard()), sendAt); err != nil {
 			return err
 		}
 	}
-	deletePending := tx.Stmt(c.finished)
-	for _, id := range group.Finished {
-		if _, err := deletePending.Exec(id[:]); err != nil {
+	return nil
+}
+
+func (c *commitStatements) changeSubscriptions(tx *sql.Tx, group store.Group) error {
+	err := forEach(tx, c.gone, group.Gone, func(remove *sql.Stmt, g store.UserSubscription) (sql.Result, error) {
+		return remove.Exec(g.User.App, g.Digest[:], g.User.ID)
+	})
+	if err != nil {
+		return err
+	}
+	err = forEach(tx, c.rest, group.Rests, func(note *sql.Stmt, r store.SubscriptionRest) (sql.Result, error) {
+		return note.Exec(append([]any{r.User.App, r.Digest[:], r.User.ID}, restOrNull(r.Rest)...)...)
+	})
+	if err != nil {
+		return err
+	}
+	return forEach(tx, c.seen, group.Seen, func(note *sql.Stmt, s store.SubscriptionSeen) (sql.Result, error) {
+		return note.Exec(s.User.App, s.Digest[:], s.User.ID, millis(s.At))
+	})
+}
+
+// forEach runs a statement for each row, in their order: of several for one key
+// the last counts.
+func forEach[T any](tx *sql.Tx, statement *sql.Stmt, rows []T, run func(*sql.Stmt, T) (sql.Result, error)) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	statement = tx.Stmt(statement)
+	for _, row := range rows {
+		if _, err := run(statement, row); err != nil {
 			return err
 		}
 	}

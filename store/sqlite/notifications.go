@@ -6,13 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
 
 const (
-	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, expires_at`
+	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, send_at, expires_at`
 	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
 )
 
@@ -30,16 +31,16 @@ func (s *Store) LastID(ctx context.Context) (push.ID, error) {
 // hexadecimal digits, since SQLite has no arrays. CROSS JOIN fixes the plan:
 // one probe for each row of the page.
 const selectPending = `
-	SELECT n.id, n.app, n.usr, n.content, n.urgency, n.collapse_key, n.accepted_at, n.expires_at,
+	SELECT n.id, n.app, n.usr, n.content, n.urgency, n.collapse_key, n.accepted_at, n.send_at, n.expires_at,
 		(SELECT group_concat(hex(subscription), '' ORDER BY subscription) FROM deliveries WHERE notification = page.id)
 	FROM page CROSS JOIN notifications n ON n.id = page.id
 	ORDER BY page.id`
 
-// ListPending gives notifications with work left, by ascending ID.
+// ListPending gives notifications with work left that are not parked.
 func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, upTo push.ID, limit int) ([]store.Pending, error) {
 	rows, err := s.reader.QueryContext(ctx, `WITH page AS MATERIALIZED (
 			SELECT id FROM pending
-			WHERE id > ? AND id <= ? AND shard BETWEEN ? AND ?
+			WHERE id > ? AND id <= ? AND shard BETWEEN ? AND ? AND due_at IS NULL
 			ORDER BY id LIMIT ?)`+selectPending,
 		after[:], upTo[:], uint16(shards.First), uint16(shards.Last), limit)
 	pending, err := collect(rows, err, scanPending)
@@ -49,11 +50,11 @@ func (s *Store) ListPending(ctx context.Context, shards push.ShardRange, after, 
 	return pending, nil
 }
 
-// ListPendingOf gives one user's notifications with work left, by ascending ID.
+// ListPendingOf gives one user's notifications with work left that are not parked.
 func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo push.ID, limit int) ([]store.Pending, error) {
 	rows, err := s.reader.QueryContext(ctx, `WITH page AS MATERIALIZED (
 			SELECT id FROM pending
-			WHERE app = ? AND usr = ? AND id > ? AND id <= ?
+			WHERE app = ? AND usr = ? AND id > ? AND id <= ? AND due_at IS NULL
 			ORDER BY id LIMIT ?)`+selectPending,
 		user.App, user.ID, after[:], upTo[:], limit)
 	pending, err := collect(rows, err, scanPending)
@@ -61,6 +62,78 @@ func (s *Store) ListPendingOf(ctx context.Context, user push.User, after, upTo p
 		return nil, fmt.Errorf("list pending notifications of a user: %w", err)
 	}
 	return pending, nil
+}
+
+// ListDue gives parked notifications that are due, by Until and ID.
+func (s *Store) ListDue(ctx context.Context, shards push.ShardRange, after store.Parking, upTo time.Time, limit int) ([]store.Due, error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT due_at, id, app, usr FROM pending
+		WHERE (due_at, id) > (?, ?) AND due_at <= ? AND shard BETWEEN ? AND ?
+		ORDER BY due_at, id LIMIT ?`,
+		millis(after.Until), after.Notification[:], millis(upTo), uint16(shards.First), uint16(shards.Last), limit)
+	due, err := collect(rows, err, scanDue)
+	if err != nil {
+		return nil, fmt.Errorf("list due notifications of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return due, nil
+}
+
+// ListDueOf gives the users' parked notifications that are due, by ascending ID.
+func (s *Store) ListDueOf(ctx context.Context, users []store.UserAfter, upTo time.Time, limit int) (map[push.User][]store.Pending, error) {
+	byUser, err := s.listDueOf(ctx, users, upTo, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list due notifications of %d users: %w", len(users), err)
+	}
+	return byUser, nil
+}
+
+// listDueOf reads in one transaction. The plus keeps SQLite off the index of
+// what is due: that may hold millions of rows, and a user has few.
+func (s *Store) listDueOf(ctx context.Context, users []store.UserAfter, upTo time.Time, limit int) (map[push.User][]store.Pending, error) {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	page, err := tx.PrepareContext(ctx, `WITH page AS MATERIALIZED (
+			SELECT id FROM pending
+			WHERE app = ? AND usr = ? AND id > ? AND +due_at <= ?
+			ORDER BY id LIMIT ?)`+selectPending)
+	if err != nil {
+		return nil, err
+	}
+	defer page.Close()
+	byUser := make(map[push.User][]store.Pending)
+	for _, u := range users {
+		rows, err := page.QueryContext(ctx, u.User.App, u.User.ID, u.After[:], millis(upTo), limit)
+		due, err := collect(rows, err, scanPending)
+		if err != nil {
+			return nil, err
+		}
+		if len(due) > 0 {
+			byUser[u.User] = due
+		}
+	}
+	return byUser, nil
+}
+
+// NextDue gives the earliest Until after the given time, or the zero time.
+func (s *Store) NextDue(ctx context.Context, shards push.ShardRange, after time.Time) (time.Time, error) {
+	var next time.Time
+	err := s.reader.QueryRowContext(ctx, `SELECT due_at FROM pending
+		WHERE due_at > ? AND shard BETWEEN ? AND ?
+		ORDER BY due_at LIMIT 1`, millis(after), uint16(shards.First), uint16(shards.Last)).Scan(intoTime(&next))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, fmt.Errorf("find the next due notification of shards %d to %d: %w", shards.First, shards.Last, err)
+	}
+	return next, nil
+}
+
+// CountPending counts the notifications with work left.
+func (s *Store) CountPending(ctx context.Context) (n int, err error) {
+	if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM pending`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count pending notifications: %w", err)
+	}
+	return n, nil
 }
 
 // GetNotification gives one notification and its final deliveries; ErrNotFound.
@@ -96,7 +169,7 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 func scanNotification(row row, more ...any) (push.Notification, error) {
 	var n push.Notification
 	err := row.Scan(append([]any{fixed(n.ID[:]), &n.User.App, &n.User.ID, &n.Content,
-		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.ExpiresAt)}, more...)...)
+		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.SendAt), intoTime(&n.ExpiresAt)}, more...)...)
 	return n, err
 }
 
@@ -110,6 +183,12 @@ func scanPending(row row) (pending store.Pending, err error) {
 		pending.Done = append(pending.Done, push.Digest(done[:len(push.Digest{})]))
 	}
 	return pending, err
+}
+
+func scanDue(row row) (store.Due, error) {
+	var due store.Due
+	err := row.Scan(intoTime(&due.Until), fixed(due.Notification[:]), &due.User.App, &due.User.ID)
+	return due, err
 }
 
 func scanDelivery(row row) (push.Delivery, error) {

@@ -142,6 +142,26 @@ func fixed(into []byte) sql.Scanner {
 	})
 }
 
+// nullable leaves what is NULL as it is.
+func nullable(into sql.Scanner) sql.Scanner {
+	return scanner(func(v any) error {
+		if v == nil {
+			return nil
+		}
+		return into.Scan(v)
+	})
+}
+
+// orZero reads a value that may be NULL, which is the zero value.
+func orZero[T any](into *T) sql.Scanner {
+	return scanner(func(v any) error {
+		var read sql.Null[T]
+		err := read.Scan(v)
+		*into = read.V
+		return err
+	})
+}
+
 type scanner func(v any) error
 
 func (s scanner) Scan(v any) error { return s(v) }

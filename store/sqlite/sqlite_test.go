@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/belfryhq/belfry/migrations"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/sqlite"
@@ -109,6 +111,31 @@ func TestStore_KeepsWhatItHasWhenOpenedAgain(t *testing.T) {
 	record, err := open(t, path).GetNotification(t.Context(), push.DefaultApp, n.ID)
 	require.NoError(t, err)
 	require.Equal(t, n, record.Notification)
+}
+
+func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
+	writer, _ := s.DBs()
+	before, err := goose.NewProvider(goose.DialectSQLite3, writer, migrations.SQLite(), goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = before.UpTo(t.Context(), 4)
+	require.NoError(t, err)
+	samples := storetest.NewSamples()
+	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
+	for statement, values := range map[string][]any{
+		`INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?)`: {n.ID[:], n.User.App, n.User.ID, n.Content,
+			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt.UnixMilli(), n.ExpiresAt.UnixMilli()},
+		`INSERT INTO pending VALUES (?, ?, ?, ?, NULL)`: {n.ID[:], n.User.App, n.User.ID, uint16(n.User.Shard())},
+		`INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
+			uint8(sub.Kind), string(sub.Endpoint), sub.CreatedAt.UnixMilli(), sub.SeenAt.UnixMilli()},
+	} {
+		_, err := writer.ExecContext(t.Context(), statement, values...)
+		require.NoError(t, err)
+	}
+
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	storetest.RequireUnparked(t, s, n, sub)
 }
 
 func TestCommit_BeforeMigrateFailsAndAfterSucceeds(t *testing.T) {

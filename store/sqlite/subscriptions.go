@@ -6,12 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
 
-const subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at`
+const (
+	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at, ` + restColumns
+	restColumns         = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
+)
 
 // PutSubscription registers a subscription, unique by (app, digest).
 func (s *Store) PutSubscription(ctx context.Context, sub push.Subscription) (put store.Put, err error) {
@@ -61,10 +65,10 @@ func putSubscription(tx *sql.Tx, sub push.Subscription) (store.Put, error) {
 		return store.Put{}, err
 	}
 	_, err = tx.Exec(`INSERT OR REPLACE INTO subscriptions (`+subscriptionColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		sub.User.App, sub.Digest[:], sub.User.ID, uint8(sub.Kind), string(sub.Endpoint),
-		orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
-		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt))
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append([]any{sub.User.App, sub.Digest[:], sub.User.ID, uint8(sub.Kind), string(sub.Endpoint),
+			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
+			millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt)}, restOrNull(sub.Rest)...)...)
 	return store.Put{Created: hadBy == "", MovedFrom: hadBy, CreatedAt: fromMillis(millis(sub.CreatedAt))}, err
 }
 
@@ -120,9 +124,59 @@ func deleteSubscription(tx *sql.Tx, user push.User, digest push.Digest) error {
 		user.App, digest[:], user.ID))
 }
 
+// DeleteUnused looks for what is unused while others may write, and removes of
+// it what is unused still.
+func (s *Store) DeleteUnused(ctx context.Context, before time.Time, limit int) ([]push.Subscription, error) {
+	unused, err := s.deleteUnused(ctx, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("delete unused subscriptions: %w", err)
+	}
+	return unused, nil
+}
+
+func (s *Store) deleteUnused(ctx context.Context, before time.Time, limit int) (deleted []push.Subscription, err error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT `+subscriptionColumns+` FROM subscriptions
+		WHERE seen_at < ? ORDER BY app, digest LIMIT ?`, millis(before), limit)
+	found, err := collect(rows, err, scanSubscription)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		statement, err := tx.Prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND seen_at < ?
+			RETURNING ` + subscriptionColumns)
+		if err != nil {
+			return err
+		}
+		defer statement.Close()
+		for _, sub := range found {
+			rows, err := statement.Query(sub.User.App, sub.Digest[:], millis(before))
+			gone, err := collect(rows, err, scanSubscription)
+			if err != nil {
+				return err
+			}
+			deleted = append(deleted, gone...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return deleted, nil
+}
+
 func scanSubscription(row row) (push.Subscription, error) {
 	var sub push.Subscription
+	rest := &sub.Rest
 	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
-		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt))
+		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt),
+		intoTime(&rest.Until), nullable(fixed(rest.Notification[:])), orZero(&rest.Attempts), orZero(&rest.Status), orZero(&rest.Reason))
 	return sub, err
+}
+
+// restOrNull gives the values of restColumns.
+func restOrNull(r push.Rest) []any {
+	if r.IsZero() {
+		return make([]any, 5)
+	}
+	return []any{millis(r.Until), r.Notification[:], r.Attempts, r.Status, r.Reason}
 }

@@ -44,7 +44,10 @@ var commitFacts = []fact{
 			err := s.Commit(t.Context(), store.Group{
 				Accepted:   twins,
 				Deliveries: []push.Delivery{samples.Delivery(first, sub)},
-				Gone:       []store.UserSubscription{{User: ann, Digest: sub.Digest}},
+				Gone:       []store.UserSubscription{keyOf(sub)},
+				Rests:      []store.SubscriptionRest{{UserSubscription: keyOf(sub), Rest: samples.Rest(first)}},
+				Seen:       []store.SubscriptionSeen{{UserSubscription: keyOf(sub), At: samples.Now()}},
+				Parked:     []store.Parking{parking(first, Start)},
 				Finished:   []push.ID{first.ID},
 			})
 			require.ErrorIs(t, err, store.ErrExists)
@@ -163,11 +166,13 @@ var commitFacts = []fact{
 			sub := samples.Phone(ann)
 			putSubscription(t, s, sub)
 			group.Deliveries = append(group.Deliveries, samples.Delivery(n, sub))
-			group.Gone = append(group.Gone, store.UserSubscription{User: ann, Digest: sub.Digest})
+			group.Gone = append(group.Gone, keyOf(sub))
+			group.Parked = append(group.Parked, parking(n, Start))
 			group.Finished = append(group.Finished, n.ID)
 		}
 		backwards := store.Group{
-			Deliveries: reversed(group.Deliveries), Gone: reversed(group.Gone), Finished: reversed(group.Finished),
+			Deliveries: reversed(group.Deliveries), Gone: reversed(group.Gone),
+			Parked: reversed(group.Parked), Finished: reversed(group.Finished),
 		}
 		var both errgroup.Group
 		for _, group := range []store.Group{group, backwards, group, backwards} {
@@ -178,6 +183,43 @@ var commitFacts = []fact{
 		require.Empty(t, listSubscriptions(t, s, ann))
 		require.Equal(t, group.Deliveries[:1], getNotification(t, s, notifications[0]).Deliveries)
 	}},
+	{"ManyThatChangeTheSameSubscriptionsDoNotBlockEachOther", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		n, now := samples.Notification(ann), samples.Now()
+		var rests []store.SubscriptionRest
+		var seen []store.SubscriptionSeen
+		for range 30 {
+			sub := samples.Phone(ann)
+			putSubscription(t, s, sub)
+			rests = append(rests, store.SubscriptionRest{UserSubscription: keyOf(sub), Rest: samples.Rest(n)})
+			seen = append(seen, store.SubscriptionSeen{UserSubscription: keyOf(sub), At: now})
+		}
+		var all errgroup.Group
+		for _, group := range []store.Group{
+			{Rests: rests[:15], Seen: seen[15:]},
+			{Rests: rests[15:], Seen: seen[:15]},
+			{Rests: reversed(rests), Seen: seen[20:]},
+			{Gone: []store.UserSubscription{rests[29].UserSubscription}, Rests: rests[:10], Seen: reversed(seen)},
+		} {
+			all.Go(func() error {
+				for range 5 {
+					if err := s.Commit(t.Context(), group); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		all.Go(func() error {
+			_, err := s.DeleteUnused(t.Context(), now, 30)
+			return err
+		})
+		require.NoError(t, all.Wait())
+	}},
+}
+
+func keyOf(sub push.Subscription) store.UserSubscription {
+	return store.UserSubscription{User: sub.User, Digest: sub.Digest}
 }
 
 func accepted(notifications ...push.Notification) store.Group {

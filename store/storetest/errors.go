@@ -68,6 +68,11 @@ func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid stor
 	_, lastID := s.LastID(ctx)
 	_, listPending := s.ListPending(ctx, AllShards, push.ID{}, MaxID, 1)
 	_, listPendingOf := s.ListPendingOf(ctx, sub.User, push.ID{}, MaxID, 1)
+	_, listDue := s.ListDue(ctx, AllShards, store.Parking{}, Start, 1)
+	_, listDueOf := s.ListDueOf(ctx, []store.UserAfter{{User: sub.User}}, Start, 1)
+	_, nextDue := s.NextDue(ctx, AllShards, Start)
+	_, countPending := s.CountPending(ctx)
+	_, deleteUnused := s.DeleteUnused(ctx, Start, 1)
 	_, getNotification := s.GetNotification(ctx, "shop", push.ID{})
 	_, deleteUser := s.DeleteUser(ctx, sub.User)
 	_, maintain := s.Maintain(ctx, Start, Start, 1)
@@ -90,10 +95,15 @@ func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid stor
 		{"replace subscription", replace},
 		{"list subscriptions of 1 users", listSubscriptions},
 		{"delete subscription", s.DeleteSubscription(ctx, sub.User, push.Digest{})},
-		{"commit 0 notifications, 0 deliveries, 1 gone, 0 finished", s.Commit(ctx, gone)},
+		{"delete unused subscriptions", deleteUnused},
+		{"commit 0 notifications, 0 deliveries, 1 gone, 0 rests, 0 seen, 0 parked, 0 finished", s.Commit(ctx, gone)},
 		{"newest notification", lastID},
 		{"list pending notifications of shards 0 to 1023", listPending},
 		{"list pending notifications of a user", listPendingOf},
+		{"list due notifications of shards 0 to 1023", listDue},
+		{"list due notifications of 1 users", listDueOf},
+		{"next due notification of shards 0 to 1023", nextDue},
+		{"count pending notifications", countPending},
 		{"get notification", getNotification},
 		{"delete a user", deleteUser},
 		{"", maintain},

@@ -38,8 +38,9 @@ var maintainFacts = []fact{
 	}},
 	{"NeverRemovesPendingWork", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
-		pending := samples.Notifications(ann, 3)
-		commit(t, s, accepted(pending...))
+		pending, parked := samples.Notifications(ann, 3), samples.Notification(ann)
+		commit(t, s, accepted(append(pending, parked)...))
+		commit(t, s, store.Group{Parked: []store.Parking{parking(parked, Start)}})
 		finished := finishedNotifications(t, s, samples, 1)
 		commit(t, s, store.Group{Deliveries: []push.Delivery{samples.Delivery(pending[0], samples.Browser(ann))}})
 
@@ -48,7 +49,9 @@ var maintainFacts = []fact{
 		require.NoError(t, err)
 		require.Equal(t, 1, removed)
 		require.Equal(t, pending, notificationsOf(listPending(t, s)))
+		require.Equal(t, []store.Due{dueOf(parked, Start)}, listDue(t, s, Start))
 		require.Len(t, getNotification(t, s, pending[0]).Deliveries, 1)
+		require.True(t, getNotification(t, s, parked).Pending)
 		requireNoTrace(t, s, finished)
 	}},
 	{"KeepsEverythingBeforeTimeBegan", func(t *testing.T, s store.Store) {

@@ -47,10 +47,12 @@ var notificationFacts = []fact{
 	{"HasTimesToTheMillisecondInUTC", func(t *testing.T, s store.Store) {
 		n := NewSamples().Notification(ann)
 		n.AcceptedAt = time.Date(2026, 7, 1, 12, 0, 0, 123_999_999, time.FixedZone("elsewhere", 5*3600))
+		n.SendAt = n.AcceptedAt.Add(time.Second)
 		n.ExpiresAt = n.AcceptedAt.Add(time.Millisecond)
 		commit(t, s, accepted(n))
 		got := getNotification(t, s, n).Notification
 		require.Equal(t, time.Date(2026, 7, 1, 7, 0, 0, 123_000_000, time.UTC), got.AcceptedAt)
+		require.Equal(t, time.Date(2026, 7, 1, 7, 0, 1, 123_000_000, time.UTC), got.SendAt)
 		require.Equal(t, time.Date(2026, 7, 1, 7, 0, 0, 124_000_000, time.UTC), got.ExpiresAt)
 	}},
 	{"HasItsDeliveriesByTheTimeTheyWereDone", func(t *testing.T, s store.Store) {

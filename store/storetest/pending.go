@@ -78,6 +78,21 @@ var pendingFacts = []fact{
 		require.Equal(t, []store.Pending{{Notification: theirs}}, listPendingOf(t, s, elsewhere))
 		require.Nil(t, listPendingOf(t, s, User("nobody")))
 	}},
+	{"IsCountedParkedOrNot", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		require.Equal(t, 0, countPending(t, s))
+		all := samples.Notifications(ann, 4)
+		commit(t, s, accepted(all...))
+		commit(t, s, store.Group{Parked: []store.Parking{parking(all[1], samples.Now())}, Finished: []push.ID{all[3].ID}})
+		require.Equal(t, 3, countPending(t, s))
+	}},
+}
+
+func countPending(t *testing.T, s store.Store) int {
+	t.Helper()
+	n, err := s.CountPending(t.Context())
+	require.NoError(t, err)
+	return n
 }
 
 func listPending(t *testing.T, s store.Store) []store.Pending {

@@ -106,6 +106,18 @@ func (s *Samples) Delivery(n push.Notification, sub push.Subscription) push.Deli
 	}
 }
 
+// Rest is that of a subscription which failed with the notification just now
+// and is tried again in a minute.
+func (s *Samples) Rest(n push.Notification) push.Rest {
+	return push.Rest{
+		Until:        s.Now().Add(time.Minute),
+		Notification: n.ID,
+		Attempts:     3,
+		Status:       503,
+		Reason:       "try later",
+	}
+}
+
 // App gives an app of this name.
 func (s *Samples) App(name string) store.App {
 	return store.App{

@@ -47,6 +47,17 @@ var deleteUserFacts = []fact{
 		}
 		requireNoTrace(t, s, notifications[ann])
 	}},
+	{"ForgetsWhatIsParkedToo", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		mine, theirs := samples.Notification(ann), samples.Notification(bob)
+		commit(t, s, accepted(mine, theirs))
+		commit(t, s, store.Group{Parked: []store.Parking{parking(mine, Start), parking(theirs, Start)}})
+		forgotten, err := s.DeleteUser(t.Context(), ann)
+		require.NoError(t, err)
+		require.Equal(t, store.Forgotten{Notifications: 1}, forgotten)
+		require.Equal(t, []store.Due{dueOf(theirs, Start)}, listDue(t, s, Start))
+		requireNoTrace(t, s, []push.Notification{mine})
+	}},
 	{"OfAnUnknownUserForgetsNothing", func(t *testing.T, s store.Store) {
 		forgotten, err := s.DeleteUser(t.Context(), ann)
 		require.NoError(t, err)
