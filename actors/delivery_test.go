@@ -181,7 +181,7 @@ func TestProgress_TellsWhatIsUnderWay(t *testing.T) {
 		r.service.script("waits", retryAfter(time.Minute))
 		id := r.notify("ann")[0]
 		r.settle()
-		live, err := r.Progress(userNamed("ann"), id)
+		live, err := r.Progress(t.Context(), userNamed("ann"), id)
 		require.NoError(t, err)
 		require.Len(t, live, 1)
 		require.Equal(t, waits.Digest, live[0].Subscription)
@@ -189,7 +189,7 @@ func TestProgress_TellsWhatIsUnderWay(t *testing.T) {
 		require.Equal(t, 429, live[0].Last.Status)
 		require.Equal(t, time.Minute, time.Until(live[0].Next))
 		time.Sleep(2 * time.Minute)
-		live, err = r.Progress(userNamed("ann"), id)
+		live, err = r.Progress(t.Context(), userNamed("ann"), id)
 		require.NoError(t, err)
 		require.Empty(t, live)
 	})

@@ -29,10 +29,12 @@ type (
 		Delivery push.Delivery
 	}
 
-	// LanePaused: a push host refused our credentials; its work waits.
+	// LanePaused: a push host refuses our credentials, fails, or refuses too
+	// much; its work waits.
 	LanePaused struct {
 		Lane   string
-		Reason string
+		Cause  string // one of these, in words
+		Reason string // what the push host said
 		Until  time.Time
 	}
 
@@ -54,14 +56,25 @@ type (
 		Err  error
 	}
 
+	// SubscriptionUnused: a subscription was removed, because there was no sign
+	// of life of it for Config.UnusedAfter.
+	SubscriptionUnused struct {
+		User         push.User
+		Subscription push.Digest
+		Kind         push.Kind
+		Host         string
+		SeenAt       time.Time
+	}
+
 	// WorkRejoined: the sweep found work in the store that nobody held.
 	WorkRejoined struct{ Notification push.ID }
 )
 
-func (AttemptMade) event()       {}
-func (DeliveryConcluded) event() {}
-func (LanePaused) event()        {}
-func (LaneResumed) event()       {}
-func (ActorFailed) event()       {}
-func (StoreFailed) event()       {}
-func (WorkRejoined) event()      {}
+func (AttemptMade) event()        {}
+func (DeliveryConcluded) event()  {}
+func (LanePaused) event()         {}
+func (LaneResumed) event()        {}
+func (ActorFailed) event()        {}
+func (StoreFailed) event()        {}
+func (SubscriptionUnused) event() {}
+func (WorkRejoined) event()       {}

@@ -9,16 +9,19 @@ import (
 
 const (
 	maintainEvery = time.Minute     // how often the store is tidied
-	maintainBatch = 1000            // notifications removed at a time
+	maintainBatch = 1000            // notifications, or subscriptions, removed at a time
 	sweepEvery    = 5 * time.Minute // how often pending work that nobody holds is looked for
+	auditEvery    = time.Hour       // how often all subscriptions and all pending work are read through
 )
 
 // janitor does what is due by the clock: it has the store remove finished
-// notifications after their retention, and the shard ranges look for work
-// that nobody holds.
+// notifications after their retention, and subscriptions without a sign of
+// life; it counts the backlog; and it has the shard ranges look for work that nobody
+// holds.
 type janitor struct {
 	system   *System
 	cleaning bool
+	auditing bool
 	timers   []*time.Timer
 }
 
@@ -31,6 +34,7 @@ func (j *janitor) Receive(ctx actor.Context) {
 		j.timers = []*time.Timer{
 			j.system.after(0, ctx.Self(), &maintain{}),
 			j.system.after(sweepEvery, ctx.Self(), &sweep{}),
+			j.system.after(auditEvery, ctx.Self(), &audit{}),
 		}
 	case *actor.Stopping, *actor.Restarting:
 		for _, timer := range j.timers {
@@ -46,6 +50,11 @@ func (j *janitor) Receive(ctx actor.Context) {
 			ctx.Send(pid, message)
 		}
 		j.timers[1] = j.system.after(sweepEvery, ctx.Self(), message)
+	case *audit:
+		j.audit(ctx)
+		j.timers[2] = j.system.after(auditEvery, ctx.Self(), message)
+	case *audited:
+		j.onAudited(ctx, message)
 	case *inspect:
 		j.onInspect(ctx, message)
 	}
@@ -75,9 +84,43 @@ func (j *janitor) onMaintained(ctx actor.Context, m *maintained) {
 	}
 }
 
+// audit does what reads whole tables.
+func (j *janitor) audit(ctx actor.Context) {
+	if j.auditing {
+		return
+	}
+	j.auditing = true
+	config := j.system.config
+	j.system.background(ctx.Self(), func(ctx context.Context) any {
+		a := &audited{}
+		if a.pending, a.err = config.Store.CountPending(ctx); a.err == nil {
+			a.unused, a.err = config.Store.DeleteUnused(ctx, time.Now().Add(-config.UnusedAfter), maintainBatch)
+		}
+		return a
+	})
+}
+
+func (j *janitor) onAudited(ctx actor.Context, a *audited) {
+	j.auditing = false
+	for _, sub := range a.unused {
+		j.system.config.Observe(SubscriptionUnused{
+			User: sub.User, Subscription: sub.Digest, Kind: sub.Kind, Host: sub.Host(), SeenAt: sub.SeenAt,
+		})
+		ctx.Send(j.system.rangeOf(sub.User), &changed{user: sub.User})
+	}
+	switch {
+	case a.err != nil:
+		j.system.config.Observe(StoreFailed{What: "count pending work and remove unused subscriptions", Err: a.err})
+		return
+	case len(a.unused) == maintainBatch:
+		j.audit(ctx)
+	}
+	j.system.backlog.Store(int64(a.pending))
+}
+
 func (j *janitor) onInspect(ctx actor.Context, ask *inspect) {
 	node := Node{Kind: "janitor", State: "idle"}
-	if j.cleaning {
+	if j.cleaning || j.auditing {
 		node.State = "cleaning"
 	}
 	ctx.Respond(describe(ask, node, nil))

@@ -154,15 +154,7 @@ func (j *journal) takeAccepts(group *commitGroup) {
 		}
 		taken++
 		for _, draft := range a.drafts {
-			group.notifications = append(group.notifications, push.Notification{
-				ID:          j.system.ids.next(now),
-				User:        draft.User,
-				Content:     draft.Content,
-				Urgency:     draft.Urgency,
-				CollapseKey: draft.CollapseKey,
-				AcceptedAt:  now,
-				ExpiresAt:   now.Add(draft.TTL),
-			})
+			group.notifications = append(group.notifications, draft.accept(j.system.ids.next(now), now))
 		}
 	}
 	group.accepts, j.accepts = cut(j.accepts, taken)
@@ -197,6 +189,14 @@ func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 		}
 		if r.finished {
 			rows.Finished = append(rows.Finished, r.delivery.Notification)
+		}
+		switch change := r.change.(type) {
+		case store.SubscriptionRest:
+			rows.Rests = append(rows.Rests, change)
+		case store.SubscriptionSeen:
+			rows.Seen = append(rows.Seen, change)
+		case *park:
+			rows.Parked = append(rows.Parked, change.Parking)
 		}
 	}
 	return func(ctx context.Context) any {
@@ -262,12 +262,18 @@ func (j *journal) closeRecords(ctx actor.Context, group *commitGroup) {
 	j.apart = false
 	j.failures = 0
 	j.durable += uint64(len(group.records))
+	finished := 0
 	done := newByRange[push.ID](j.system)
 	for _, r := range group.records {
 		if r.finished {
+			finished++
 			done.add(r.user.Shard(), r.delivery.Notification)
 		}
+		if park, ok := r.change.(*park); ok {
+			ctx.Send(park.from, &parked{id: park.Notification, time: park.time})
+		}
 	}
+	j.system.backlog.Add(-int64(finished))
 	done.each(func(to *actor.PID, ids []push.ID) { ctx.Send(to, &settled{ids: ids}) })
 	for len(j.flushes) > 0 && j.flushes[0].upTo <= j.durable {
 		ctx.Send(j.flushes[0].from, &flushed{})
@@ -289,6 +295,7 @@ func (j *journal) release(ctx actor.Context, group *commitGroup) {
 		}
 		return
 	}
+	j.system.backlog.Add(int64(len(group.notifications)))
 	work := newByRange[push.Notification](j.system)
 	for _, n := range group.notifications {
 		work.add(n.User.Shard(), n)

@@ -1,7 +1,8 @@
 package actors
 
 import (
-	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,25 +11,21 @@ import (
 )
 
 const (
-	pauseBase    = time.Minute      // the first pause after our credentials were refused; doubles
-	pauseLimit   = 15 * time.Minute // the longest such pause
-	refusedUsers = 3                // users refused in a row, with none delivered to, that make a lane pause
-	pruneEvery   = time.Second      // how often a lane looks for work that expired while it waited
+	pruneEvery   = time.Second // how often a lane looks at what waits
+	judgedAfter  = 10          // such looks, with something waiting, before its pace is judged
+	shutQueueMax = 4096        // what may wait at a lane that is shut for a short time
 )
 
 // lane is the way to one push host. It carries messages in the order in which
 // they were asked for, a bounded number at a time, each in a goroutine of its
-// own that answers the subscription and gives the permit back.
+// own that answers the subscription and gives the permit back. How many that
+// are is up to its gate.
 //
-// When the push host refuses our credentials, the lane pauses: work waits,
-// nothing is deleted. After the pause one message goes as a probe; the lane
-// resumes if that is not refused too.
+// What would wait here for longer than Config.RestAfter, because the lane is shut or slow, is
+// turned away: the subscription rests, and memory is free for others.
 //
-// An endpoint is a URL that a stranger gave us, and a strange path on a great
-// push host may be answered by 401 for ever. So a lane pauses only when several
-// users in a row were refused, with nothing delivered in between. Its probe is for a user who
-// was not refused, if there is one, and its pauses grow only while such are
-// refused too. Until it pauses, who is refused tries again with back-off.
+// Its probe is for a user who was not refused, if there is one, so that an
+// endpoint that is refused for ever does not keep the lane shut.
 type lane struct {
 	system *System
 	key    laneKey
@@ -40,11 +37,9 @@ type lane struct {
 	halted   bool
 	halting  *actor.PID // gets halted once nothing is under way
 
-	paused  time.Time          // until then; zero when not paused
-	pauses  int                // in a row
-	reason  string             // of the pause
-	refused map[push.User]bool // since it delivered last
+	gate    gate
 	last    push.Outcome
+	looks   int  // in a row at which something was waiting, while open
 	pruning bool // a prune message will come
 }
 
@@ -54,7 +49,7 @@ type waitingSend struct {
 }
 
 func newLane(s *System, key laneKey, handled *uint64) *lane {
-	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), refused: make(map[push.User]bool)}
+	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), gate: newGate()}
 }
 
 func (l *lane) Receive(ctx actor.Context) {
@@ -85,6 +80,7 @@ func (l *lane) onCarry(ctx actor.Context, c *carry) {
 	*l.handled++
 	l.queue = append(l.queue, waitingSend{from: ctx.Sender(), message: c.message})
 	l.pump(ctx)
+	l.trim(ctx)
 }
 
 func (l *lane) onWithdraw(ctx actor.Context) {
@@ -104,7 +100,9 @@ func (l *lane) pump(ctx actor.Context) {
 	for len(l.queue) > 0 && l.permits(now) > l.inFlight {
 		l.begin(ctx, l.next(), now)
 	}
-	if len(l.queue) > 0 && !l.pruning {
+	if len(l.queue) == 0 {
+		l.looks = 0
+	} else if !l.pruning {
 		l.pruning = true
 		l.system.after(pruneEvery, ctx.Self(), &prune{})
 	}
@@ -114,8 +112,8 @@ func (l *lane) pump(ctx actor.Context) {
 // user who was not refused.
 func (l *lane) next() waitingSend {
 	i := 0
-	if !l.paused.IsZero() {
-		i = max(0, slices.IndexFunc(l.queue, func(w waitingSend) bool { return !l.refused[w.message.Notification.User] }))
+	if l.gate.isShut() {
+		i = max(0, slices.IndexFunc(l.queue, func(w waitingSend) bool { return !l.gate.refused[w.message.Notification.User] }))
 	}
 	next := l.queue[i]
 	copy(l.queue[1:i+1], l.queue[:i]) // what stands before it stays in order
@@ -124,15 +122,48 @@ func (l *lane) next() waitingSend {
 	return next
 }
 
-// permits is how many sends may be under way now.
 func (l *lane) permits(now time.Time) int {
-	switch {
-	case l.halted || now.Before(l.paused):
+	if l.halted {
 		return 0
-	case !l.paused.IsZero():
-		return 1 // the probe
+	}
+	return l.gate.permits(now, l.system.config.LaneInFlight)
+}
+
+// trim turns away what would wait too long, the latest first.
+func (l *lane) trim(ctx actor.Context) {
+	now, longest := time.Now(), l.system.config.RestAfter
+	room, until := l.room(now)
+	why := l.gate.result
+	if !l.gate.isShut() {
+		why = push.Result{Outcome: push.Retry, Reason: "the push host is slow, and much is waiting for it"}
+	}
+	for len(l.queue) > room {
+		last := len(l.queue) - 1
+		ctx.Send(l.queue[last].from, &carried{
+			verdict: verdictShut,
+			until:   until.Add(rand.N(max(longest, until.Sub(now)) / 2)), // not all at once
+			result:  why,
+		})
+		l.queue[last] = waitingSend{}
+		l.queue = l.queue[:last]
+	}
+}
+
+// room is how many may wait here, and when the others should ask again.
+func (l *lane) room(now time.Time) (int, time.Time) {
+	few, longest := l.system.config.LaneInFlight, l.system.config.RestAfter
+	switch {
+	case l.halted:
+		return math.MaxInt, time.Time{}
+	case l.gate.until.Sub(now) > longest:
+		return few, l.gate.until
+	case l.gate.isShut():
+		return shutQueueMax, l.gate.until
+	case l.looks >= judgedAfter:
+		pace := l.gate.tally.sum(now, judgedAfter).sends
+		return max(few, pace*int(longest/pruneEvery)/judgedAfter), now.Add(longest)
 	default:
-		return l.system.config.LaneInFlight
+		return math.MaxInt, time.Time{}
 	}
 }
 
@@ -143,7 +174,7 @@ func (l *lane) begin(ctx actor.Context, w waitingSend, now time.Time) {
 	}
 	w.message.TTL = w.message.Notification.ExpiresAt.Sub(now)
 	l.inFlight++
-	self, probing := ctx.Self(), !l.paused.IsZero()
+	self, probing := ctx.Self(), l.gate.isShut()
 	l.system.work.Go(func() {
 		answer := l.perform(w.message)
 		l.system.send(self, &sent{from: w.from, user: w.message.Notification.User, answer: answer, probe: probing, life: l.life})
@@ -161,6 +192,12 @@ func (l *lane) perform(message push.Message) (answer *carried) {
 			answer = &carried{verdict: verdictPanicked, panic: withStack(reason)}
 		}
 	}()
+	select {
+	case l.system.permits <- struct{}{}:
+		defer func() { <-l.system.permits }()
+	case <-l.system.sending.Done():
+		return &carried{verdict: verdictSent, result: push.Result{Outcome: push.Retry, Reason: "Belfry is stopping"}}
+	}
 	began := time.Now()
 	result := l.system.config.Providers[l.key.kind].Send(l.system.sending, message)
 	l.system.config.Observe(AttemptMade{
@@ -189,36 +226,25 @@ func (l *lane) onSent(ctx actor.Context, s *sent) {
 	}
 }
 
-// note draws the lane's conclusions from one result.
+// note lets the gate draw its conclusions from one result. A provider that
+// panicked says nothing about the push host.
 func (l *lane) note(ctx actor.Context, s *sent) {
-	result := s.answer.result
-	l.last = result.Outcome
-	switch result.Outcome {
-	case push.Delivered:
-		clear(l.refused)
-	case push.Refused:
-		known := l.refused[s.user]
-		l.refused[s.user] = true
-		if s.probe || l.paused.IsZero() && len(l.refused) >= refusedUsers {
-			l.pause(ctx, result, !known)
-		}
+	if s.answer.verdict != verdictSent {
 		return
 	}
-	if s.probe {
-		l.paused, l.pauses, l.reason = time.Time{}, 0, ""
+	l.last = s.answer.result.Outcome
+	now := time.Now()
+	switch l.gate.note(s.user, s.answer.result, s.probe, now) {
+	case shut:
+		l.looks = 0
+		l.system.after(l.gate.until.Sub(now), ctx.Self(), &probe{})
+		l.system.config.Observe(LanePaused{
+			Lane: l.key.String(), Cause: l.gate.cause.String(), Reason: l.gate.reason(), Until: l.gate.until,
+		})
+		l.trim(ctx)
+	case opened:
 		l.system.config.Observe(LaneResumed{Lane: l.key.String()})
 	}
-}
-
-func (l *lane) pause(ctx actor.Context, result push.Result, grow bool) {
-	if grow || l.pauses == 0 {
-		l.pauses++
-	}
-	length := min(pauseBase<<min(l.pauses-1, 10), pauseLimit)
-	l.paused = time.Now().Add(length)
-	l.reason = fmt.Sprintf("%d %s", result.Status, result.Reason)
-	l.system.after(length, ctx.Self(), &probe{})
-	l.system.config.Observe(LanePaused{Lane: l.key.String(), Reason: l.reason, Until: l.paused})
 }
 
 func (l *lane) onPrune(ctx actor.Context) {
@@ -234,7 +260,11 @@ func (l *lane) onPrune(ctx actor.Context) {
 	}
 	clear(l.queue[len(kept):])
 	l.queue = kept
+	if !l.gate.isShut() {
+		l.looks++
+	}
 	l.pump(ctx)
+	l.trim(ctx)
 }
 
 func (l *lane) onHalt(ctx actor.Context) {
@@ -247,7 +277,7 @@ func (l *lane) onHalt(ctx actor.Context) {
 }
 
 func (l *lane) onDrain(ctx actor.Context, d *drain) {
-	if d.sent == *l.handled && len(l.queue) == 0 && l.inFlight == 0 && !time.Now().Before(l.paused) {
+	if d.sent == *l.handled && len(l.queue) == 0 && l.inFlight == 0 && !time.Now().Before(l.gate.until) {
 		ctx.Respond(&drained{from: ctx.Self(), sent: d.sent})
 	}
 }
@@ -260,14 +290,13 @@ func (l *lane) onRestarting(ctx actor.Context) {
 }
 
 func (l *lane) onInspect(ctx actor.Context, ask *inspect) {
-	node := Node{Kind: "lane", State: "running", Queue: len(l.queue), InFlight: l.inFlight, LastOutcome: outcomeWord(l.last)}
+	now := time.Now()
+	node := Node{Kind: "lane", State: l.gate.state(now), Queue: len(l.queue), InFlight: l.inFlight, LastOutcome: outcomeWord(l.last)}
 	switch {
 	case l.halted:
 		node.State = "halted"
-	case time.Now().Before(l.paused):
-		node.State, node.NextAttempt = "paused: "+l.reason, l.paused
-	case !l.paused.IsZero():
-		node.State = "probing after a pause: " + l.reason
+	case now.Before(l.gate.until):
+		node.NextAttempt = l.gate.until
 	}
 	ctx.Respond(describe(ask, node, nil))
 }

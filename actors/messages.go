@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 // The protocol: every message of the tree, grouped by who receives it, in the
@@ -45,11 +46,21 @@ type (
 		key    *Key // nil for none
 	}
 
-	// record notes a final delivery, and whether it was its notification's last.
+	// record notes a final delivery, whether it was its notification's last,
+	// or a change.
 	record struct {
 		user     push.User
 		delivery push.Delivery // of no State when only finished is meant
 		finished bool
+		change   any // nil, or store.SubscriptionRest, store.SubscriptionSeen, *park
+	}
+
+	// park asks to have a notification wait in the store; answered by parked
+	// once that is durable.
+	park struct {
+		store.Parking
+		from *actor.PID
+		time int // how often this was asked of the notification: the answer has it too
 	}
 
 	// flush is answered by flushed once all that was recorded before is durable.
@@ -64,7 +75,11 @@ type (
 	accepted struct{ ids []push.ID }
 	refused  struct{ err error }
 	flushed  struct{}
+	// Also parked, to a user.
 )
+
+// From a user to whoever asked.
+type cancelled struct{}
 
 // To lanes and a lane.
 type (
@@ -78,6 +93,7 @@ type (
 		verdict verdict
 		result  push.Result // with verdictSent
 		panic   any         // with verdictPanicked: what the provider panicked with
+		until   time.Time   // with verdictShut: when to ask again; result says why
 	}
 
 	// withdraw takes back what the sender asked to carry, if it has not begun.
@@ -110,6 +126,23 @@ type (
 	// settled tells that these notifications are finished, durably.
 	settled struct{ ids []push.ID }
 
+	// fetch asks for a page of a user's notifications that were parked and are
+	// due; answered by restock.
+	fetch struct {
+		from  *actor.PID
+		user  push.User
+		after push.ID
+	}
+
+	// left tells that a notification is parked, durably, and no longer in
+	// its user's memory.
+	left struct {
+		from  *actor.PID
+		user  push.User
+		id    push.ID
+		until time.Time
+	}
+
 	// changed tells that a user's subscriptions changed in the store.
 	changed struct{ user push.User }
 
@@ -118,6 +151,13 @@ type (
 
 	// forget tells that a user was removed from the store with all its work.
 	forget struct{ user push.User }
+
+	// cancel takes a notification back; answered by cancelled to the asker.
+	cancel struct {
+		notification push.Notification
+		done         []push.Digest // where its delivery is final already
+		asker        *actor.PID
+	}
 
 	// track asks for the live deliveries of a notification; answered by tracked.
 	track struct {
@@ -134,6 +174,8 @@ type (
 	loaded    struct{ read cacheRead }   // from its own read of the store
 	recovered struct{ read userRead }    // from its own read of the store
 	caughtUp  struct{ read userRead }    // from its own read of the store
+	found     struct{ read dueRead }     // from its own read of the store
+	fetched   struct{ read fetchRead }   // from its own read of the store
 	tick      struct{}                   // from its own timer
 	reload    struct{}                   // from its own timer: the store failed before
 	respawn   struct{ user push.User }   // from its own timer: a crashed user's pause is over
@@ -145,6 +187,17 @@ type (
 	deliver struct {
 		notification push.Notification
 		done         []push.Digest // where its delivery is final already
+		askers       []*actor.PID  // who cancelled it: it is not to be sent, and they get cancelled
+	}
+
+	// comeDue tells that something that was parked is due (counted).
+	comeDue struct{}
+
+	// restock brings a page of what was parked and is due (counted).
+	restock struct {
+		pending  []store.Pending
+		upTo     push.ID // the page goes up to here
+		complete bool    // there is nothing after it
 	}
 
 	// supply brings the user's subscriptions as they are in the store (counted).
@@ -165,6 +218,26 @@ type (
 		id     push.ID
 		at     attempt
 	}
+
+	// rested tells that a subscription's next attempt is far off. All that it
+	// was given and has not concluded is the user's again.
+	rested struct {
+		generation int
+		digest     push.Digest
+		id         push.ID // the first of it
+		at         attempt
+	}
+
+	// parked tells that a notification is parked, durably.
+	parked struct {
+		id   push.ID
+		time int
+	}
+
+	// dropped tells that a subscription has seen to a drop.
+	dropped struct{ asked *gathering }
+
+	wake struct{} // from its own timer: a subscription's rest is over
 
 	revive struct { // from its own timer: a crashed subscription's pause is over
 		digest     push.Digest
@@ -187,6 +260,13 @@ type (
 	// was given and did not send yet will not be sent.
 	abandon struct{}
 
+	// drop takes back one notification that has not begun to be sent; answered
+	// by dropped to the user.
+	drop struct {
+		id    push.ID
+		asked *gathering
+	}
+
 	due struct{} // from its own timer: the wait before the next attempt is over
 )
 
@@ -195,6 +275,12 @@ type (
 	maintain   struct{} // from its own timer
 	maintained struct { // from its own work on the store
 		removed int
+		err     error
+	}
+	audit   struct{} // from its own timer
+	audited struct { // from its own work on the store
+		pending int // notifications with work left
+		unused  []push.Subscription
 		err     error
 	}
 )
@@ -223,6 +309,7 @@ const (
 	verdictExpired                      // the notification's time passed while it waited
 	verdictWithdrawn                    // taken back before it began
 	verdictPanicked                     // the provider panicked
+	verdictShut                         // the lane will not carry it for a while
 )
 
 // attempt is the last thing known of a delivery that is not final.

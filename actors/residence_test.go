@@ -31,17 +31,17 @@ func TestUser_LeavesWhenIdleAndComesBack(t *testing.T) {
 
 func TestUser_StaysWhileItHasWork(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, func(c *Config) { c.IdleAfter = 10 * time.Second })
 		r.subscribe("ann", "laptop")
-		r.service.script("laptop", retryAfter(30*time.Minute))
+		r.service.script("laptop", retryAfter(time.Minute))
 		r.notify("ann")
-		time.Sleep(20 * time.Minute)
+		time.Sleep(40 * time.Second)
 		page := r.inspect(r.pathOfUser("ann"))
 		require.Equal(t, "delivering", page.Node.State)
 		require.Equal(t, "waiting to retry", page.Children[0].State)
 		require.Equal(t, "retry", page.Children[0].LastOutcome)
-		require.Equal(t, 10*time.Minute, time.Until(page.Children[0].NextAttempt))
-		time.Sleep(20 * time.Minute)
+		require.Equal(t, 20*time.Second, time.Until(page.Children[0].NextAttempt))
+		time.Sleep(time.Minute)
 		_, err := r.Inspect(t.Context(), r.pathOfUser("ann"), "", 1)
 		require.ErrorIs(t, err, ErrNoActor)
 		require.Len(t, r.service.got("laptop"), 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -199,6 +200,7 @@ type service struct {
 	scripts  map[string][]answer
 	received map[string][]push.Message // delivered, in order
 	attempts map[string][]time.Time
+	tried    map[string][]push.ID // what was offered, in order
 	flying   map[string]int
 	most     map[string]int // in flight at the same time, at most
 	took     time.Duration  // how long a send takes
@@ -210,12 +212,13 @@ type service struct {
 type answer struct {
 	result push.Result
 	panics bool
+	delay  time.Duration
 	hold   chan struct{} // answers when it is closed
 }
 
 func newService() *service {
 	return &service{
-		scripts: map[string][]answer{}, received: map[string][]push.Message{}, attempts: map[string][]time.Time{},
+		scripts: map[string][]answer{}, received: map[string][]push.Message{}, attempts: map[string][]time.Time{}, tried: map[string][]push.ID{},
 		flying: map[string]int{}, most: map[string]int{},
 	}
 }
@@ -236,12 +239,14 @@ func (s *service) script(browser string, answers ...answer) {
 }
 
 func browserOf(m push.Message) string {
-	return string(m.Subscription.Endpoint)[len("https://push.example/"):]
+	endpoint := string(m.Subscription.Endpoint)
+	return endpoint[strings.LastIndexByte(endpoint, '/')+1:]
 }
 
 func (s *service) Send(ctx context.Context, m push.Message) push.Result {
 	browser := browserOf(m)
-	step, took := s.begin(browser)
+	step, took := s.begin(browser, m.Notification.ID)
+	took += step.delay
 	defer s.end(browser)
 	if took > 0 {
 		select {
@@ -271,10 +276,11 @@ func (s *service) Send(ctx context.Context, m push.Message) push.Result {
 	return step.result
 }
 
-func (s *service) begin(browser string) (step answer, took time.Duration) {
+func (s *service) begin(browser string, id push.ID) (step answer, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.attempts[browser] = append(s.attempts[browser], time.Now())
+	s.tried[browser] = append(s.tried[browser], id)
 	s.flying[browser]++
 	s.most[browser] = max(s.most[browser], s.flying[browser])
 	s.inFlight++
@@ -327,6 +333,14 @@ func (s *service) got(browser string) []push.ID {
 		ids = append(ids, m.Notification.ID)
 	}
 	return ids
+}
+
+// offered are the IDs that were sent to a browser, whether it took them or
+// not, in order.
+func (s *service) offered(browser string) []push.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tried[browser])
 }
 
 func (s *service) attemptsAt(browser string) []time.Time {

@@ -13,11 +13,14 @@ import (
 )
 
 const (
-	tickEvery   = time.Second      // how often a shard range looks for idle users
-	readMax     = 512              // pending notifications, or users, in one read of the store
-	reloadAfter = time.Second      // the pause after the store failed to answer a read
-	crashesMax  = 10               // crashes of a user in a row before it is left alone for a while
-	crashRest   = 15 * time.Minute // that while
+	tickEvery = time.Second // how often a shard range looks for idle users
+	readMax   = 512         // pending notifications, or users, in one read of the store
+	fetchMax  = 128         // users whose parked work is read together
+
+	residentsPerWindow = 2                // users, for each notification that fits, from which on the idle leave at once
+	reloadAfter        = time.Second      // the pause after the store failed to answer a read
+	crashesMax         = 10               // crashes of a user in a row before it is left alone for a while
+	crashRest          = 15 * time.Minute // that while
 )
 
 // shards owns the users of a range of shards, alone: it finds or spawns a
@@ -43,6 +46,14 @@ type shards struct {
 	loading bool        // subscriptions are being read
 	load    []push.User // whose subscriptions are wanted
 
+	due      store.Parking     // up to here, what is due was told to its user
+	nextDue  time.Time         // when to look for more; zero for not before something is parked
+	looking  bool              // a read of who has work that is due is under way
+	told     int               // users who were told, and have not got it
+	fetches  []store.UserAfter // who asked for what is due
+	fetching bool              // a read of that is under way
+	finished map[push.ID]bool  // during that read
+
 	suspects map[push.ID]bool // pending in the store, and held by nobody, at the last sweep
 	sweeping bool
 
@@ -62,6 +73,7 @@ type resident struct {
 	last    push.ID // the newest of them
 	skipped push.ID // the newest that was left in the store; beyond last, the user is behind
 	catchUp bool    // a read of what was left is under way
+	told    bool    // that something parked is due, and has not got it
 
 	held    []any // messages for the next generation
 	changes int   // of its subscriptions, in the store
@@ -85,8 +97,23 @@ type (
 		err     error
 	}
 	userRead struct {
-		user    push.User
-		pending []store.Pending
+		user        push.User
+		after, upTo push.ID
+		limit       int
+		pending     []store.Pending
+		err         error
+	}
+	dueRead struct {
+		after store.Parking
+		upTo  time.Time
+		due   []store.Due
+		next  time.Time // when more is due; zero if there is none
+		err   error
+	}
+	fetchRead struct {
+		users   []store.UserAfter
+		limit   int // for each
+		pending map[push.User][]store.Pending
 		err     error
 	}
 )
@@ -149,6 +176,12 @@ func (s *shards) discard(ctx actor.Context, read any) {
 		}
 	case *swept:
 		s.sweeping = false
+	case *fetched:
+		s.fetching = false
+		s.fetches = append(read.read.users, s.fetches...)
+		s.serveFetches(ctx)
+	case *found:
+		s.onFound(ctx, read.read)
 	case *loaded:
 		s.onLoaded(ctx, read.read)
 	}
@@ -165,6 +198,16 @@ func (s *shards) receive(ctx actor.Context, message any) {
 		s.onHandOut(ctx, message.notifications)
 	case *settled:
 		s.onSettled(ctx, message.ids)
+	case *fetch:
+		s.onFetch(ctx, message)
+	case *left:
+		s.onLeft(ctx, message)
+	case *cancel:
+		s.onCancel(ctx, message)
+	case *found:
+		s.onFound(ctx, message.read)
+	case *fetched:
+		s.onFetched(ctx, message.read)
 	case *filled:
 		s.onFilled(ctx, message.read)
 	case *loaded:
@@ -196,6 +239,8 @@ func (s *shards) receive(ctx actor.Context, message any) {
 	case *reload:
 		s.fill(ctx, 1)
 		s.loadCaches(ctx)
+		s.look(ctx)
+		s.serveFetches(ctx)
 	case *settle:
 		s.onSettle(ctx)
 	case *settledDown:
@@ -224,8 +269,10 @@ func (s *shards) onStarted(ctx actor.Context) {
 	s.window = make(map[push.ID]*resident)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
+	s.expect(time.Now())
 	s.timer = s.later(ctx, tickEvery, &tick{})
 	s.fill(ctx, 1)
+	s.look(ctx)
 }
 
 // tell sends a counted message to a user, or keeps it for its next generation.
@@ -266,6 +313,7 @@ func (s *shards) onForget(ctx actor.Context, user push.User) {
 	if r := s.users[user]; r != nil {
 		r.held, r.crashed, r.reading = nil, false, false
 		r.share, r.skipped, r.catchUp = 0, r.last, false
+		s.forgetTold(r)
 		switch {
 		case r.present():
 			r.stop(ctx)
@@ -287,11 +335,17 @@ func (s *shards) onTrack(ctx actor.Context, t *track) {
 
 func (s *shards) onTick(ctx actor.Context) {
 	now := time.Now()
+	idleAfter := s.system.config.IdleAfter
+	if len(s.users) > residentsPerWindow*s.system.config.Window {
+		idleAfter = min(idleAfter, tickEvery)
+	}
 	for _, r := range s.users {
-		r.offerDrain(ctx, now, s.system.config.IdleAfter)
+		r.offerDrain(ctx, now, idleAfter)
 		s.catchUp(ctx, r)
 	}
 	s.fill(ctx, 1)
+	s.look(ctx)
+	s.serveFetches(ctx)
 	s.timer = s.later(ctx, tickEvery, &tick{})
 }
 

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -31,7 +33,7 @@ func (s *shards) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child
 }
 
 // onRespawn reads what a crashed user had not finished, once the journal has
-// committed what it did.
+// committed what it did. What is newer comes as ever, and is held meanwhile.
 func (s *shards) onRespawn(ctx actor.Context, user push.User) {
 	r := s.users[user]
 	if r == nil || !r.crashed {
@@ -41,19 +43,21 @@ func (s *shards) onRespawn(ctx actor.Context, user push.User) {
 		s.later(ctx, restartBase, &respawn{user: user})
 		return
 	}
+	s.clear(r)
 	r.reading = true
-	upTo, limit := s.cursor, s.shareMax()
+	r.last, r.skipped = s.cursor, push.ID{}
+	read := userRead{user: user, upTo: s.cursor, limit: s.system.config.share()}
 	s.read(ctx, func(ctx context.Context) any {
-		pending, err := s.system.readUnfinished(ctx, user, upTo, limit)
-		return &recovered{userRead{user: user, pending: pending, err: err}}
+		read.pending, read.err = s.system.readUnfinished(ctx, read)
+		return &recovered{read}
 	})
 }
 
-func (s *System) readUnfinished(ctx context.Context, user push.User, upTo push.ID, limit int) ([]store.Pending, error) {
+func (s *System) readUnfinished(ctx context.Context, read userRead) ([]store.Pending, error) {
 	if _, err := s.ask(s.journal, &flush{}, storeTimeout); err != nil {
 		return nil, err
 	}
-	return s.config.Store.ListPendingOf(ctx, user, push.ID{}, upTo, limit)
+	return s.config.Store.ListPendingOf(ctx, read.user, read.after, read.upTo, read.limit)
 }
 
 func (s *shards) onRecovered(ctx actor.Context, read userRead) {
@@ -67,17 +71,46 @@ func (s *shards) onRecovered(ctx actor.Context, read userRead) {
 		s.later(ctx, reloadAfter, &respawn{user: read.user})
 		return
 	}
+	if n := len(read.pending); n == read.limit { // there may be more before what came meanwhile
+		s.release(r)
+		r.last, r.skipped = read.pending[n-1].Notification.ID, later(r.last, r.skipped)
+	}
 	var work []any
 	for _, p := range read.pending {
-		if s.window[p.Notification.ID] == nil { // left in the store before
-			s.hold(r, p.Notification.ID)
-		}
+		s.occupy(r, p.Notification.ID)
 		work = append(work, &deliver{notification: p.Notification, done: p.Done})
 	}
 	r.held = append(work, r.held...)
-	if len(r.held) == 0 {
-		delete(s.users, read.user)
-		return
-	}
+	s.expect(time.Now()) // its parkings may not have been told
 	s.reenter(ctx, read.user, r)
+	s.tellDue(ctx, r)
+}
+
+func later(a, b push.ID) push.ID {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
+}
+
+// clear takes all of a user's notifications out of the window, and what was
+// asked for it.
+func (s *shards) clear(r *resident) {
+	s.release(r)
+	maps.DeleteFunc(s.window, func(_ push.ID, owner *resident) bool { return owner == r })
+	r.share, r.catchUp = 0, false
+	s.forgetTold(r)
+	s.fetches = slices.DeleteFunc(s.fetches, func(asked store.UserAfter) bool { return asked.User == r.user })
+}
+
+// release leaves in the store what is held for a user's next generation.
+func (s *shards) release(r *resident) {
+	r.held = slices.DeleteFunc(r.held, func(message any) bool {
+		d, ok := message.(*deliver)
+		if ok && s.window[d.notification.ID] == r {
+			delete(s.window, d.notification.ID)
+			r.share--
+		}
+		return ok
+	})
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
@@ -20,9 +21,12 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 			continue // a read of the store will find it, or has
 		}
 		if direct := !s.behind() && len(s.window) < s.system.config.Window; direct {
-			s.take(ctx, store.Pending{Notification: n})
+			if n.SendAt.IsZero() {
+				s.take(ctx, store.Pending{Notification: n})
+			}
 			s.cursor = n.ID
 		}
+		s.expect(n.SendAt)
 		s.newest = n.ID
 	}
 	s.fill(ctx, s.half())
@@ -32,7 +36,7 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 // window: then it waits in the store. They come by ascending ID.
 func (s *shards) take(ctx actor.Context, p store.Pending) {
 	r := s.residentOf(ctx, p.Notification.User)
-	if r.behind() || r.share >= s.shareMax() {
+	if r.behind() || r.share >= s.system.config.share() {
 		r.skipped = p.Notification.ID
 		return
 	}
@@ -58,39 +62,49 @@ func (s *shards) give(ctx actor.Context, r *resident, p store.Pending) {
 	s.tell(ctx, r, &deliver{notification: p.Notification, done: p.Done})
 }
 
-// hold counts a notification as in the window.
+// hold counts a notification as in the window that comes from the store in
+// its turn.
 func (s *shards) hold(r *resident, id push.ID) {
-	s.window[id] = r
-	r.share++
+	s.occupy(r, id)
 	if id.Compare(r.last) > 0 { // the sweep finds older ones
 		r.last = id
 	}
 }
 
+// occupy gives a notification its place in the window.
+func (s *shards) occupy(r *resident, id push.ID) {
+	s.window[id] = r
+	r.share++
+}
+
+// vacate takes a notification out of the window.
+func (s *shards) vacate(ctx actor.Context, id push.ID, r *resident) {
+	delete(s.window, id)
+	r.share--
+	s.catchUp(ctx, r)
+}
+
 // behind tells whether work of this user was left in the store.
 func (r *resident) behind() bool { return r.skipped.Compare(r.last) > 0 }
-
-// shareMax is how much of the window one user may have.
-func (s *shards) shareMax() int { return max(1, s.system.config.Window/8) }
 
 // catchUp reads what was left in the store of a user who has worked off half
 // of its share.
 func (s *shards) catchUp(ctx actor.Context, r *resident) {
-	if !r.behind() || r.catchUp || r.crashed || r.share > s.shareMax()/2 {
+	if !r.behind() || r.catchUp || r.crashed || r.share > s.system.config.share()/2 {
 		return
 	}
 	r.catchUp = true
-	user, after, upTo, limit := r.user, r.last, r.skipped, s.shareMax()-r.share
+	read := userRead{user: r.user, after: r.last, upTo: r.skipped, limit: s.system.config.share() - r.share}
 	s.read(ctx, func(ctx context.Context) any {
-		pending, err := s.system.config.Store.ListPendingOf(ctx, user, after, upTo, limit)
-		return &caughtUp{userRead{user: user, pending: pending, err: err}}
+		read.pending, read.err = s.system.config.Store.ListPendingOf(ctx, read.user, read.after, read.upTo, read.limit)
+		return &caughtUp{read}
 	})
 }
 
 func (s *shards) onCaughtUp(ctx actor.Context, read userRead) {
 	r := s.users[read.user]
-	if r == nil || !r.catchUp {
-		return
+	if r == nil || !r.catchUp || read.after != r.last {
+		return // the user crashed meanwhile, and began anew
 	}
 	r.catchUp = false
 	if read.err != nil {
@@ -150,12 +164,14 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
 	for _, id := range ids {
 		if r := s.window[id]; r != nil {
-			delete(s.window, id)
-			r.share--
-			s.catchUp(ctx, r)
+			s.vacate(ctx, id, r)
+		}
+		if s.finished != nil {
+			s.finished[id] = true
 		}
 	}
 	s.fill(ctx, s.half())
+	s.serveFetches(ctx)
 }
 
 // onSweep looks for pending notifications that were handed out and that
@@ -165,6 +181,7 @@ func (s *shards) onSweep(ctx actor.Context) {
 		return
 	}
 	s.sweeping = true
+	s.expect(time.Time{}.Add(time.Millisecond)) // all that is due once more
 	own, upTo := s.own, s.cursor
 	limit := len(s.window) + readMax
 	s.read(ctx, func(ctx context.Context) any {

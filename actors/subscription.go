@@ -9,7 +9,8 @@ import (
 
 // subscription delivers to one endpoint: one notification after the other, in
 // the order in which it was given them, one in flight. It retries until the
-// notification expires. It exists only while it has work; its user stops it.
+// notification expires; when the next attempt is far off it hands all back to
+// its user. It exists only while it has work; its user stops it.
 type subscription struct {
 	system       *System
 	subscription push.Subscription
@@ -18,7 +19,8 @@ type subscription struct {
 
 	queue []*job // the first is in hand
 	phase phase
-	ended bool // the push service said so: all that is left ends as gone
+	gone  bool // the push service said so: all that is left ends as gone
+	row   int  // failed attempts in a row
 	last  push.Outcome
 	next  time.Time // when waiting
 	timer *time.Timer
@@ -29,7 +31,7 @@ type job struct {
 	notification push.Notification
 	attempts     int
 	last         push.Result // of the last attempt
-	abandoned    bool        // not to be sent any more
+	end          push.State  // how it ends if it is not sent any more; zero if it is to be sent
 }
 
 // phase is what a subscription is doing with the first notification of its queue.
@@ -39,6 +41,7 @@ const (
 	idle    phase = iota // nothing: the queue is empty
 	atLane               // waiting for the lane, or being sent
 	waiting              // for the next attempt
+	atRest               // all was handed back: what still comes was put off by the user
 )
 
 func (p phase) String() string {
@@ -47,13 +50,15 @@ func (p phase) String() string {
 		return "sending"
 	case waiting:
 		return "waiting to retry"
+	case atRest:
+		return "resting"
 	default:
 		return "idle"
 	}
 }
 
 func newSubscription(s *System, sub push.Subscription, generation int) *subscription {
-	return &subscription{system: s, subscription: sub, generation: generation, lane: laneOf(sub)}
+	return &subscription{system: s, subscription: sub, generation: generation, lane: laneOf(sub), row: sub.Rest.Attempts}
 }
 
 func (s *subscription) Receive(ctx actor.Context) {
@@ -68,7 +73,10 @@ func (s *subscription) Receive(ctx actor.Context) {
 	case *due:
 		s.onDue(ctx)
 	case *abandon:
-		s.onAbandon(ctx)
+		s.end(ctx, push.StateUnsubscribed, func(*job) bool { return true })
+	case *drop:
+		s.end(ctx, push.StateCancelled, func(j *job) bool { return j.notification.ID == message.id })
+		ctx.Send(ctx.Parent(), &dropped{asked: message.asked})
 	case *settle:
 		ctx.Respond(&settledDown{})
 	case *actor.Stopping:
@@ -78,7 +86,15 @@ func (s *subscription) Receive(ctx actor.Context) {
 	}
 }
 
+// onSend takes a notification into the queue. An older one with the same
+// collapse key need not be sent any more.
 func (s *subscription) onSend(ctx actor.Context, m *send) {
+	if s.phase == atRest {
+		return
+	}
+	if key := m.notification.CollapseKey; key != "" {
+		s.end(ctx, push.StateSuperseded, func(j *job) bool { return j.notification.CollapseKey == key })
+	}
 	s.queue = append(s.queue, &job{notification: m.notification, attempts: m.before.attempts, last: m.before.result})
 	s.proceed(ctx)
 }
@@ -100,14 +116,34 @@ func (s *subscription) onStopping(ctx actor.Context) {
 	}
 }
 
+// end takes back what the match is for. What is at the lane is taken back if
+// it has not begun; if it has, its result still counts. A wait goes on for
+// what comes next, since it is the endpoint that failed.
+func (s *subscription) end(ctx actor.Context, state push.State, match func(*job) bool) {
+	kept := make([]*job, 0, len(s.queue))
+	for i, j := range s.queue {
+		switch {
+		case !match(j):
+			kept = append(kept, j)
+		case i == 0 && s.phase == atLane:
+			j.end = state
+			kept = append(kept, j)
+			ctx.Request(s.system.lanes, &withdraw{key: s.lane})
+		default:
+			s.report(ctx, j, state, j.last.Reason)
+		}
+	}
+	s.queue = kept
+}
+
 // proceed takes the next notification in hand if there is none.
 func (s *subscription) proceed(ctx actor.Context) {
 	for s.phase == idle && len(s.queue) > 0 {
-		switch {
-		case s.ended:
+		switch first := s.queue[0]; {
+		case s.gone:
 			s.conclude(ctx, push.StateGone, "the push service had ended the subscription before")
-		case s.queue[0].abandoned:
-			s.conclude(ctx, push.StateUnsubscribed, "")
+		case first.end != 0:
+			s.conclude(ctx, first.end, first.last.Reason)
 		default:
 			s.hand(ctx)
 		}
@@ -128,21 +164,25 @@ func (s *subscription) onCarried(ctx actor.Context, c *carried) {
 	case verdictPanicked:
 		panic(c.panic)
 	case verdictExpired:
-		s.expire(ctx)
+		s.conclude(ctx, push.StateExpired, expiredReason(s.queue[0].attempt()))
 	case verdictWithdrawn:
-		s.phase = idle // abandoned, or to be handed in again with new keys
+		s.phase = idle // ended, or to be handed in again with new keys
+	case verdictShut:
+		s.rest(ctx, c.until, c.result)
 	case verdictSent:
 		s.onResult(ctx, c.result)
 	}
 	s.proceed(ctx)
 }
 
-func (s *subscription) expire(ctx actor.Context) {
-	reason := s.queue[0].last.Reason
-	if s.queue[0].attempts == 0 {
-		reason = "its time to live ended before it could be sent"
+func (j *job) attempt() attempt { return attempt{attempts: j.attempts, result: j.last} }
+
+// expiredReason explains why a notification expired, by its last attempt.
+func expiredReason(last attempt) string {
+	if last.attempts == 0 {
+		return "its time to live ended before it could be sent"
 	}
-	s.conclude(ctx, push.StateExpired, reason)
+	return last.result.Reason
 }
 
 func (s *subscription) onResult(ctx actor.Context, result push.Result) {
@@ -152,14 +192,17 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 	s.last = result.Outcome
 	switch result.Outcome {
 	case push.Delivered:
+		s.row = 0
 		s.conclude(ctx, push.StateDelivered, result.Reason)
 	case push.Rejected:
+		s.row = 0
 		s.conclude(ctx, push.StateRejected, result.Reason)
 	case push.Gone:
-		s.ended = true
+		s.gone = true
 		s.conclude(ctx, push.StateGone, result.Reason)
 	case push.Retry, push.Refused: // if the lane paused, it holds the next attempt back
-		s.retry(ctx, inHand, retryWait(inHand.attempts, result))
+		s.row++
+		s.retry(ctx, inHand, retryWait(s.row, result))
 	default:
 		panic("a provider's result has " + result.Outcome.String())
 	}
@@ -168,12 +211,16 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 // retry waits and tries again, or until the notification expires if that is
 // sooner.
 func (s *subscription) retry(ctx actor.Context, inHand *job, wait time.Duration) {
-	if inHand.abandoned {
-		s.conclude(ctx, push.StateUnsubscribed, inHand.last.Reason)
+	if inHand.end != 0 {
+		s.conclude(ctx, inHand.end, inHand.last.Reason)
 		return
 	}
 	now := time.Now()
 	wait = max(0, min(wait, inHand.notification.ExpiresAt.Sub(now)))
+	if wait > s.system.config.RestAfter {
+		s.rest(ctx, now.Add(wait), inHand.last)
+		return
+	}
 	s.next = now.Add(wait)
 	ctx.Send(ctx.Parent(), &progressed{
 		digest: s.subscription.Digest,
@@ -188,26 +235,35 @@ func (s *subscription) retry(ctx actor.Context, inHand *job, wait time.Duration)
 	s.timer = s.system.after(wait, ctx.Self(), &due{})
 }
 
+// onDue goes on with whatever is first by now.
 func (s *subscription) onDue(ctx actor.Context) {
 	if s.phase == waiting {
-		s.hand(ctx)
+		s.phase = idle
+		s.proceed(ctx)
 	}
 }
 
-// onAbandon ends all that it was given and did not send. What is at the lane
-// is taken back if it has not begun; if it has, its result still counts.
-func (s *subscription) onAbandon(ctx actor.Context) {
-	for _, j := range s.queue {
-		j.abandoned = true
+// rest hands everything back to the user until a time, or until the
+// notification in hand expires if that is sooner.
+func (s *subscription) rest(ctx actor.Context, until time.Time, why push.Result) {
+	inHand := s.queue[0]
+	if inHand.end != 0 {
+		s.conclude(ctx, inHand.end, inHand.last.Reason)
+		if len(s.queue) == 0 {
+			return
+		}
+		inHand = s.queue[0]
 	}
-	switch s.phase {
-	case atLane:
-		ctx.Request(s.system.lanes, &withdraw{key: s.lane})
-	case waiting:
-		s.stopTimer()
-		s.conclude(ctx, push.StateUnsubscribed, s.queue[0].last.Reason)
+	if inHand.notification.ExpiresAt.Before(until) {
+		until = inHand.notification.ExpiresAt
 	}
-	s.proceed(ctx)
+	s.phase, s.queue = atRest, nil
+	ctx.Send(ctx.Parent(), &rested{
+		generation: s.generation,
+		digest:     s.subscription.Digest,
+		id:         inHand.notification.ID,
+		at:         attempt{attempts: inHand.attempts, result: why, next: until},
+	})
 }
 
 // conclude tells the user that the notification in hand is final here.
@@ -216,6 +272,11 @@ func (s *subscription) conclude(ctx actor.Context, state push.State, reason stri
 	s.queue[0] = nil
 	s.queue = s.queue[1:]
 	s.phase = idle
+	s.report(ctx, done, state, reason)
+}
+
+// report tells the user that a notification is final here.
+func (s *subscription) report(ctx actor.Context, done *job, state push.State, reason string) {
 	ctx.Send(ctx.Parent(), &concluded{generation: s.generation, delivery: push.Delivery{
 		Notification: done.notification.ID,
 		Subscription: s.subscription.Digest,

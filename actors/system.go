@@ -21,6 +21,8 @@ var (
 	ErrUnavailable = errors.New("the store is not available")
 	// ErrOverloaded: more is waiting to be accepted than the store can take.
 	ErrOverloaded = errors.New("too much is waiting to be accepted")
+	// ErrBacklogFull: as much as Config.Backlog waits to be delivered.
+	ErrBacklogFull = errors.New("too much is waiting to be delivered")
 	// ErrDraining: the system is shutting down and takes nothing new.
 	ErrDraining = errors.New("shutting down")
 	// ErrKeyReused: the idempotency key was used for another request.
@@ -40,8 +42,12 @@ type Config struct {
 	Ranges       int           // actors among which the shards are divided; default 16, at most push.Shards
 	Window       int           // notifications one of them holds in memory; default 2,048
 	LaneInFlight int           // sends under way to one push host; default 128
+	SendInFlight int           // sends under way altogether; default 1,024
+	RestAfter    time.Duration // a longer wait is spent in the store, not in memory; default a minute
+	Backlog      int           // notifications that may wait to be delivered before ErrBacklogFull; default 10 million
 	IdleAfter    time.Duration // an actor without work leaves memory after this; default 30 s
 	Retention    time.Duration // finished notifications are kept for this long; default 30 days
+	UnusedAfter  time.Duration // subscriptions without a sign of life for this long are removed; default 180 days
 }
 
 func (c *Config) validate() error {
@@ -68,9 +74,16 @@ func (c *Config) setDefaults() {
 	c.Ranges = orDefault(c.Ranges, 16)
 	c.Window = orDefault(c.Window, 2048)
 	c.LaneInFlight = orDefault(c.LaneInFlight, 128)
+	c.SendInFlight = orDefault(c.SendInFlight, 1024)
 	c.IdleAfter = orDefault(c.IdleAfter, 30*time.Second)
+	c.RestAfter = orDefault(c.RestAfter, time.Minute)
+	c.Backlog = orDefault(c.Backlog, 10_000_000)
 	c.Retention = orDefault(c.Retention, 30*24*time.Hour)
+	c.UnusedAfter = orDefault(c.UnusedAfter, 180*24*time.Hour)
 }
+
+// share is how much of a range's window one user may have.
+func (c *Config) share() int { return max(1, c.Window/8) }
 
 func orDefault[T int | time.Duration](value, fallback T) T {
 	if value > 0 {
@@ -100,6 +113,7 @@ type System struct {
 	ids      idClock                 // used by the journal alone
 	released atomic.Pointer[push.ID] // every notification up to this one is committed, or never will be
 	waiting  atomic.Int64            // notifications that wait for their commit
+	backlog  atomic.Int64            // notifications with work left, about: the janitor counts anew now and then
 
 	committing atomic.Int64 // groups under way to the store, of whichever incarnation of the journal
 	draining   atomic.Bool
@@ -110,6 +124,7 @@ type System struct {
 	sending     context.Context // of sends: ends when a drain runs out of time
 	cancelSends context.CancelFunc
 	work        sync.WaitGroup // goroutines of actors
+	permits     chan struct{}  // held by every send under way
 
 	done     chan struct{}
 	failOnce sync.Once
@@ -140,10 +155,16 @@ func Start(ctx context.Context, config Config) (*System, error) {
 			actor.WithDeadLetterThrottleCount(0),
 			actor.WithDeadLetterThrottleInterval(time.Millisecond),
 		),
-		ids:  idClock{last: last},
-		done: make(chan struct{}),
+		ids:     idClock{last: last},
+		permits: make(chan struct{}, config.SendInFlight),
+		done:    make(chan struct{}),
 	}
 	s.released.Store(&last)
+	pending, err := config.Store.CountPending(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("count what is pending: %w", err)
+	}
+	s.backlog.Store(int64(pending))
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.sending, s.cancelSends = context.WithCancel(s.ctx)
 	s.journal = s.actors.NewLocalPID(rootName + "/journal")
@@ -170,14 +191,32 @@ type Draft struct {
 	Content     []byte // push.Content.Encode; not changed afterwards
 	Urgency     push.Urgency
 	CollapseKey string
-	TTL         time.Duration // how long it is worth delivering, from its acceptance
+	SendAt      time.Time     // when to deliver it; zero, or past, for at once
+	TTL         time.Duration // how long it is worth delivering, from its acceptance or SendAt
+}
+
+// accept makes a notification of a draft.
+func (d Draft) accept(id push.ID, now time.Time) push.Notification {
+	n := push.Notification{
+		ID:          id,
+		User:        d.User,
+		Content:     d.Content,
+		Urgency:     d.Urgency,
+		CollapseKey: d.CollapseKey,
+		AcceptedAt:  now,
+		ExpiresAt:   now.Add(d.TTL),
+	}
+	if at := d.SendAt.Truncate(time.Millisecond).UTC(); at.After(now) {
+		n.SendAt, n.ExpiresAt = at, at.Add(d.TTL)
+	}
+	return n
 }
 
 // Notify accepts notifications, all or none, and returns their IDs in the
 // order of the drafts. When it returns without an error they are durable, and
 // each will be delivered, expire, or be explained.
 //
-// ErrOverloaded and ErrDraining: nothing was accepted. ErrUnavailable: the
+// ErrOverloaded, ErrBacklogFull and ErrDraining: nothing was accepted. ErrUnavailable: the
 // store failed; nothing was promised, though all of it may have been kept if
 // the connection broke during the commit.
 func (s *System) Notify(drafts []Draft) ([]push.ID, error) {
@@ -217,11 +256,14 @@ func (s *System) accept(drafts []Draft, key *Key) ([]push.ID, error) {
 		return nil, ErrDraining
 	}
 	n := int64(len(drafts))
-	if s.waiting.Add(n) > maxWaiting {
-		s.waiting.Add(-n)
-		return nil, ErrOverloaded
-	}
+	waiting := s.waiting.Add(n)
 	defer s.waiting.Add(-n)
+	switch {
+	case waiting > maxWaiting:
+		return nil, ErrOverloaded
+	case s.backlog.Load()+waiting > int64(s.config.Backlog):
+		return nil, ErrBacklogFull
+	}
 	answer, err := s.ask(s.journal, &accept{drafts: drafts, key: key}, acceptTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -324,21 +366,64 @@ type Progress struct {
 	Next         time.Time   // when it is tried again; zero if it is queued or being sent
 }
 
-// Progress gives the live deliveries of a notification, in no certain order.
-// It is empty when the notification waits in the store or for its user to be
-// ready, and when it is finished.
-func (s *System) Progress(user push.User, id push.ID) ([]Progress, error) {
+// Progress gives the live deliveries of a notification that has work left, in
+// no certain order. While it is not in memory, those are the subscriptions
+// that rest: it is with them what they rest for, or waits behind that, unless
+// its delivery there is final. It may be empty while the notification waits
+// for its user to be ready.
+func (s *System) Progress(ctx context.Context, user push.User, id push.ID) ([]Progress, error) {
 	answer, err := s.ask(s.rangeOf(user), &track{user: user, id: id}, askTimeout)
-	if errors.Is(err, actor.ErrTimeout) {
-		return nil, nil // the user was just leaving
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, actor.ErrTimeout) { // that is a user who was just leaving
 		return nil, fmt.Errorf("ask for the progress of %s: %w", id, err)
 	}
-	if answer, ok := answer.(*tracked); ok {
+	if answer, ok := answer.(*tracked); ok && len(answer.deliveries) > 0 {
 		return answer.deliveries, nil
 	}
-	return nil, nil
+	found, err := s.config.Store.ListSubscriptions(ctx, []push.User{user})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	var resting []Progress
+	for _, sub := range found[user] {
+		if !sub.Rest.IsZero() {
+			resting = append(resting, restingProgress(sub, id))
+		}
+	}
+	return resting, nil
+}
+
+// Cancel takes back a notification of an app wherever it has not begun to be
+// sent. When it returns, that is durable; a delivery that was being sent at
+// that moment has its own end. It is no error when nothing was left to
+// cancel. ErrNotFound of package store; ErrUnavailable.
+func (s *System) Cancel(ctx context.Context, app string, id push.ID) error {
+	before, err := s.config.Store.GetNotification(ctx, app, id)
+	if err != nil || !before.Pending {
+		return err
+	}
+	n := before.Notification
+	c := &cancel{notification: n}
+	for _, d := range before.Deliveries {
+		c.done = append(c.done, d.Subscription)
+	}
+	if err := s.askAgain(s.rangeOf(n.User), c); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if _, err := s.ask(s.journal, &flush{}, acceptTimeout); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// askAgain asks for what may be done twice, until it is answered: who fails
+// takes what it had not read yet with it.
+func (s *System) askAgain(to *actor.PID, message any) (err error) {
+	for range acceptTimeout / askTimeout {
+		if _, err = s.ask(to, message, askTimeout); !errors.Is(err, actor.ErrTimeout) {
+			return err
+		}
+	}
+	return err
 }
 
 // Done is closed when the root supervisor gave up; Err says why. The process

@@ -2,16 +2,19 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 const (
 	reviveBase    = 100 * time.Millisecond // the first pause before a crashed subscription starts anew; doubles
 	reviveLimit   = 30 * time.Second       // the longest such pause
 	reviveMax     = 5                      // crashes on one notification before it is rejected there
+	seenEvery     = 30 * 24 * time.Hour    // how old SeenAt may get before a delivery renews it
 	crashedReason = "Belfry failed to deliver this notification several times: see its log"
 )
 
@@ -22,6 +25,9 @@ const (
 //
 // While its cache is not current it keeps notifications waiting, so one that
 // is accepted after a change goes to the subscriptions as they are then.
+//
+// How it leaves subscriptions alone that fail, and takes up again what waited
+// for them meanwhile, is in user_rest.go.
 type user struct {
 	system *System
 	key    push.User
@@ -30,12 +36,13 @@ type user struct {
 	current  bool // the cache is what the store says
 	branches map[push.Digest]*branch
 	waiting  []*deliver            // for the cache
-	open     map[push.ID]*openWork // given to subscriptions and not finished
+	open     map[push.ID]*openWork // in hand and not finished
 	handled  uint64                // counted messages
 	last     int                   // generation of a subscription: names are never used twice
 	ending   bool                  // stopping: who came now would never be told to leave
 
-	settle gathering // of settledDown, from every subscription
+	returns returns
+	settle  gathering // of settledDown, from every subscription
 }
 
 // branch is a subscription as its user sees it.
@@ -43,8 +50,10 @@ type branch struct {
 	subscription push.Subscription
 	pid          *actor.PID // nil when it has no work, or between two generations
 	generation   int
-	removed      bool                // no longer this user's: nothing new goes there
-	work         []push.Notification // given and not concluded, in order
+	removed      bool        // no longer this user's: nothing new goes there
+	work         []*openWork // given and not concluded, in order
+	standing     standing    // towards subscription.Rest
+	timer        *time.Timer // for the end of the rest
 	failures     failures
 	suspect      push.ID // the notification it crashed on last
 	crashes      int     // on that one
@@ -52,8 +61,16 @@ type branch struct {
 
 // openWork is a notification that is being delivered.
 type openWork struct {
-	left int                     // deliveries that are not final
-	live map[push.Digest]attempt // where an attempt failed and another follows
+	notification push.Notification
+	left         int                     // branches it was given to that have not concluded it
+	off          []*branch               // those it is put off at
+	live         map[push.Digest]attempt // where an attempt failed and another follows
+	cancelled    bool                    // not to be given to any more
+
+	asked    bool      // the journal was asked to park it, and since then nobody was given it
+	parked   bool      // the journal has done so
+	parkings int       // how often it was asked
+	until    time.Time // what it was asked last
 }
 
 func newUser(s *System, key push.User) *user {
@@ -74,18 +91,32 @@ func (u *user) Receive(ctx actor.Context) {
 	case *actor.Started:
 		u.self = ctx.Self()
 	case *actor.Stopping:
-		u.ending = true
+		u.onStopping()
 	case *deliver:
 		u.onDeliver(ctx, message)
+	case *cancel:
+		u.onCancel(ctx, message)
 	case *supply:
 		u.onSupply(ctx, message.subscriptions)
 	case *invalidate:
 		u.handled++
 		u.current = false
+	case *comeDue:
+		u.onComeDue(ctx)
+	case *restock:
+		u.onRestock(ctx, message)
 	case *concluded:
 		u.onConcluded(ctx, message)
 	case *progressed:
 		u.onProgressed(message)
+	case *rested:
+		u.onRested(ctx, message)
+	case *parked:
+		u.onParked(ctx, message)
+	case *wake:
+		u.onWake(ctx)
+	case *dropped:
+		message.asked.arrived(ctx)
 	case *revive:
 		u.onRevive(ctx, message)
 	case *track:
@@ -98,6 +129,13 @@ func (u *user) Receive(ctx actor.Context) {
 		u.settle.arrived(ctx)
 	case *inspect:
 		u.onInspect(ctx, message)
+	}
+}
+
+func (u *user) onStopping() {
+	u.ending = true
+	for _, b := range u.branches {
+		b.stopTimer()
 	}
 }
 
@@ -129,17 +167,24 @@ func (u *user) onSupply(ctx actor.Context, subscriptions []push.Subscription) {
 	for _, d := range waiting {
 		u.fanOut(ctx, d)
 	}
+	u.resumeReturns(ctx)
 }
 
+// attach takes a subscription over from the store. How one rests that is known
+// already is known better here.
 func (u *user) attach(ctx actor.Context, sub push.Subscription) {
 	b := u.branches[sub.Digest]
 	if b == nil {
-		b = &branch{}
+		b = &branch{subscription: sub}
+		if !sub.Rest.IsZero() {
+			b.standing = resting
+		}
 		u.branches[sub.Digest] = b
 	}
 	if b.pid != nil && !b.subscription.SameKeys(sub) {
 		ctx.Send(b.pid, &renew{subscription: sub})
 	}
+	sub.Rest = b.subscription.Rest
 	b.subscription, b.removed = sub, false
 }
 
@@ -147,6 +192,7 @@ func (u *user) attach(ctx actor.Context, sub push.Subscription) {
 // given and did not send will not be sent.
 func (u *user) detach(ctx actor.Context, digest push.Digest, b *branch) {
 	b.removed = true
+	u.concludeOff(ctx, b, push.StateUnsubscribed)
 	switch {
 	case b.pid != nil:
 		ctx.Send(b.pid, &abandon{})
@@ -173,20 +219,56 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 			targets = append(targets, b)
 		}
 	}
+	defer d.answer(ctx)
 	if len(targets) == 0 {
 		u.finishWithout(ctx, d)
 		return
 	}
-	u.open[d.notification.ID] = &openWork{left: len(targets)}
+	work := &openWork{notification: d.notification, left: len(targets), cancelled: len(d.askers) > 0}
+	u.open[d.notification.ID] = work
 	for _, b := range targets {
-		b.work = append(b.work, d.notification)
+		work.left-- // until it is given to b
 		switch {
-		case b.pid != nil:
-			ctx.Send(b.pid, &send{notification: d.notification})
-		case len(b.work) == 1: // not between two generations
-			u.start(ctx, b)
+		case work.cancelled:
+			u.conclude(ctx, b, work, push.StateCancelled, "")
+		case b.standing.takesAtOnce():
+			u.give(ctx, b, work)
+		default:
+			u.putOff(ctx, b, work)
 		}
 	}
+	u.letGo(ctx, work)
+}
+
+// answer tells who cancelled the notification that it was seen to.
+func (d *deliver) answer(ctx actor.Context) {
+	for _, asker := range d.askers {
+		ctx.Send(asker, &cancelled{})
+	}
+}
+
+// give adds a notification to a subscription's work.
+func (u *user) give(ctx actor.Context, b *branch, work *openWork) {
+	work.left++
+	work.asked = false
+	b.work = append(b.work, work)
+	switch {
+	case b.pid != nil:
+		ctx.Send(b.pid, &send{notification: work.notification, before: b.last(work)})
+	case len(b.work) == 1: // not between two generations
+		u.start(ctx, b)
+	}
+}
+
+// last is what came of a notification at a branch so far.
+func (b *branch) last(work *openWork) attempt {
+	if last, ok := work.live[b.subscription.Digest]; ok {
+		return last
+	}
+	if rest := b.subscription.Rest; rest.Notification == work.notification.ID {
+		return attempt{attempts: rest.Attempts, result: push.Result{Outcome: push.Retry, Status: rest.Status, Reason: rest.Reason}}
+	}
+	return attempt{}
 }
 
 // finishWithout finishes a notification that has nowhere left to go.
@@ -195,6 +277,9 @@ func (u *user) finishWithout(ctx actor.Context, d *deliver) {
 	r.delivery.Notification = d.notification.ID
 	if len(d.done) == 0 {
 		r.delivery.State = push.StateNoSubscription
+		if len(d.askers) > 0 {
+			r.delivery.State = push.StateCancelled
+		}
 		r.delivery.DoneAt = time.Now()
 	}
 	u.record(ctx, r)
@@ -212,63 +297,83 @@ func (u *user) start(ctx actor.Context, b *branch) {
 	u.last++
 	b.generation = u.last
 	sub, generation := b.subscription, b.generation
-	name := fmt.Sprintf("%s-%s.%d", sub.Kind, sub.Digest.Short(), generation)
+	name := fmt.Sprintf("%s.%d", branchName(sub), generation)
 	b.pid = spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
-	for _, n := range b.work {
-		ctx.Send(b.pid, &send{notification: n, before: u.open[n.ID].live[sub.Digest]})
+	for _, work := range b.work {
+		ctx.Send(b.pid, &send{notification: work.notification, before: b.last(work)})
 	}
 }
 
-// onConcluded passes a delivery on to the journal. A subscription without
-// work left is stopped: nothing is on its way to it, for it was given only
-// what it concluded. While the system drains it stays, because settle may be on its way.
+func branchName(sub push.Subscription) string {
+	return fmt.Sprintf("%s-%s", sub.Kind, sub.Digest.Short())
+}
+
+// onConcluded passes a delivery on to the journal.
 func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	b := u.branches[c.delivery.Subscription]
-	if b == nil || b.generation != c.generation || len(b.work) == 0 || b.work[0].ID != c.delivery.Notification {
+	work := u.open[c.delivery.Notification]
+	if b == nil || b.generation != c.generation || !b.drop(work) {
 		return // it was given to a later generation too
 	}
-	u.conclude(ctx, b, c.delivery)
-	if c.delivery.State == push.StateGone {
+	u.close(ctx, work, c.delivery)
+	switch c.delivery.State {
+	case push.StateDelivered:
+		u.noteSeen(ctx, b)
+	case push.StateGone:
 		b.removed = true
+		u.concludeOff(ctx, b, push.StateGone)
 	}
+	u.tidy(ctx, b)
+	u.letGo(ctx, work)
+	u.fetchMore(ctx)
+}
+
+// drop takes a notification out of the branch's work, if it is there.
+func (b *branch) drop(work *openWork) bool {
+	i := slices.Index(b.work, work)
+	if work == nil || i < 0 {
+		return false
+	}
+	copy(b.work[1:i+1], b.work[:i]) // mostly, it is the first
+	b.work[0] = nil
+	b.work = b.work[1:]
+	work.left--
+	return true
+}
+
+// tidy stops a subscription without work left: nothing is on its way to it,
+// for it was given only what it concluded. While the system drains it stays,
+// because settle may be on its way.
+func (u *user) tidy(ctx actor.Context, b *branch) {
 	if len(b.work) > 0 {
 		return
 	}
+	u.endRest(ctx, b)
 	if b.pid != nil && !u.system.Draining() {
 		ctx.Stop(b.pid)
 		b.pid = nil
 	}
 	if b.removed && b.pid == nil {
-		delete(u.branches, c.delivery.Subscription)
+		delete(u.branches, b.subscription.Digest)
 	}
 }
 
-// conclude takes the first notification of a branch's work as final there.
-func (u *user) conclude(ctx actor.Context, b *branch, delivery push.Delivery) {
-	b.work = b.work[1:]
-	work := u.open[delivery.Notification]
-	work.left--
+// close records a delivery. With its last one, the notification is finished.
+func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery) {
 	delete(work.live, delivery.Subscription)
-	finished := work.left == 0
+	finished := work.left == 0 && len(work.off) == 0
 	if finished {
-		delete(u.open, delivery.Notification)
+		delete(u.open, work.notification.ID)
 	}
 	u.record(ctx, &record{user: u.key, delivery: delivery, finished: finished})
 }
 
-func (u *user) concludeAll(ctx actor.Context, b *branch, state push.State, reason string) {
-	for len(b.work) > 0 {
-		u.conclude(ctx, b, u.unsent(b, state, reason))
-	}
-}
-
-// unsent is the delivery of a branch's first notification when its actor
-// cannot say it.
-func (u *user) unsent(b *branch, state push.State, reason string) push.Delivery {
-	id := b.work[0].ID
-	last := u.open[id].live[b.subscription.Digest]
-	return push.Delivery{
-		Notification: id,
+// conclude records what became of a notification at a branch that holds it no
+// longer, or never did, and whose actor cannot say it.
+func (u *user) conclude(ctx actor.Context, b *branch, work *openWork, state push.State, reason string) {
+	last := b.last(work)
+	u.close(ctx, work, push.Delivery{
+		Notification: work.notification.ID,
 		Subscription: b.subscription.Digest,
 		Kind:         b.subscription.Kind,
 		Host:         b.subscription.Host(),
@@ -277,18 +382,90 @@ func (u *user) unsent(b *branch, state push.State, reason string) push.Delivery 
 		Status:       last.result.Status,
 		Reason:       reason,
 		DoneAt:       time.Now(),
+	})
+}
+
+// concludeAll ends all of a branch's work.
+func (u *user) concludeAll(ctx actor.Context, b *branch, state push.State) {
+	for len(b.work) > 0 {
+		work := b.work[0]
+		b.drop(work)
+		u.conclude(ctx, b, work, state, "")
+		u.letGo(ctx, work)
+	}
+}
+
+// noteSeen tells the store now and then that a subscription is alive, so that
+// it is not removed as unused.
+func (u *user) noteSeen(ctx actor.Context, b *branch) {
+	now := time.Now().Truncate(time.Millisecond).UTC()
+	if now.Sub(b.subscription.SeenAt) < seenEvery {
+		return
+	}
+	b.subscription.SeenAt = now
+	u.record(ctx, &record{user: u.key, change: store.SubscriptionSeen{UserSubscription: u.named(b), At: now}})
+}
+
+func (u *user) named(b *branch) store.UserSubscription {
+	return store.UserSubscription{User: u.key, Digest: b.subscription.Digest}
+}
+
+// onCancel takes a notification back wherever it has not begun to be sent. It
+// answers once the subscriptions have seen to it.
+func (u *user) onCancel(ctx actor.Context, c *cancel) {
+	u.handled++
+	work := u.open[c.notification.ID]
+	if work == nil {
+		u.cancelUnopened(ctx, c)
+		return
+	}
+	work.cancelled = true
+	asked := &gathering{asker: c.asker, answer: &cancelled{}}
+	for _, b := range u.branches {
+		switch {
+		case !slices.Contains(b.work, work):
+		case b.pid != nil:
+			asked.missing++
+			ctx.Send(b.pid, &drop{id: c.notification.ID, asked: asked})
+		default: // between two generations
+			b.drop(work)
+			u.conclude(ctx, b, work, push.StateCancelled, "")
+		}
+	}
+	for len(work.off) > 0 {
+		b := work.off[0]
+		work.takeOff(b)
+		u.conclude(ctx, b, work, push.StateCancelled, "")
+	}
+	asked.finish(ctx)
+}
+
+// cancelUnopened cancels what waits for the cache, or in the store.
+func (u *user) cancelUnopened(ctx actor.Context, c *cancel) {
+	d := &deliver{notification: c.notification, done: c.done}
+	if i := slices.IndexFunc(u.waiting, func(w *deliver) bool { return w.notification.ID == c.notification.ID }); i >= 0 {
+		d.done, d.askers = u.waiting[i].done, u.waiting[i].askers
+		u.waiting[i] = d
+	} else if !u.current {
+		u.waiting = append(u.waiting, d)
+	}
+	d.askers = append(slices.Clone(d.askers), c.asker)
+	if u.current {
+		u.fanOut(ctx, d)
 	}
 }
 
 func (u *user) onProgressed(p *progressed) {
-	work := u.open[p.id]
-	if work == nil {
-		return
+	if work := u.open[p.id]; work != nil {
+		work.progress(p.digest, p.at)
 	}
-	if work.live == nil {
-		work.live = make(map[push.Digest]attempt, 1)
+}
+
+func (w *openWork) progress(at push.Digest, last attempt) {
+	if w.live == nil {
+		w.live = make(map[push.Digest]attempt, 1)
 	}
-	work.live[p.digest] = p.at
+	w.live[at] = last
 }
 
 // HandleFailure stops a subscription that panicked. After a pause, its next
@@ -325,48 +502,57 @@ func (u *user) onRevive(ctx actor.Context, r *revive) {
 		return
 	}
 	if b.removed {
-		u.concludeAll(ctx, b, push.StateUnsubscribed, "")
+		u.concludeAll(ctx, b, push.StateUnsubscribed)
 		delete(u.branches, r.digest)
 	}
 	if len(b.work) == 0 {
 		return
 	}
-	if b.suspect != b.work[0].ID {
-		b.suspect, b.crashes = b.work[0].ID, 0
+	first := b.work[0]
+	if b.suspect != first.notification.ID {
+		b.suspect, b.crashes = first.notification.ID, 0
 	}
 	b.crashes++
 	if b.crashes >= reviveMax {
-		u.conclude(ctx, b, u.unsent(b, push.StateRejected, crashedReason))
+		b.drop(first)
+		u.conclude(ctx, b, first, push.StateRejected, crashedReason)
+		u.letGo(ctx, first)
 	}
 	if len(b.work) > 0 {
 		u.start(ctx, b)
 	}
+	u.tidy(ctx, b)
 }
 
 func (u *user) onTrack(ctx actor.Context, t *track) {
 	answer := &tracked{}
-	work := u.open[t.id]
-	for digest, b := range u.branches {
-		for _, n := range b.work {
-			if n.ID != t.id {
-				continue
+	if work := u.open[t.id]; work != nil {
+		for _, b := range u.branches {
+			switch {
+			case slices.Contains(b.work, work):
+				answer.deliveries = append(answer.deliveries, b.progressOf(work))
+			case slices.Contains(work.off, b):
+				answer.deliveries = append(answer.deliveries, restingProgress(b.subscription, t.id))
 			}
-			last := work.live[digest]
-			answer.deliveries = append(answer.deliveries, Progress{
-				Subscription: digest,
-				Kind:         b.subscription.Kind,
-				Host:         b.subscription.Host(),
-				Attempts:     last.attempts,
-				Last:         last.result,
-				Next:         last.next,
-			})
 		}
 	}
 	ctx.Respond(answer)
 }
 
+func (b *branch) progressOf(work *openWork) Progress {
+	last := b.last(work)
+	return Progress{
+		Subscription: b.subscription.Digest,
+		Kind:         b.subscription.Kind,
+		Host:         b.subscription.Host(),
+		Attempts:     last.attempts,
+		Last:         last.result,
+		Next:         last.next,
+	}
+}
+
 func (u *user) onDrain(ctx actor.Context, d *drain) {
-	if d.sent == u.handled && u.current && len(u.waiting) == 0 && len(u.open) == 0 {
+	if d.sent == u.handled && u.current && len(u.waiting) == 0 && len(u.open) == 0 && u.returns.none() {
 		ctx.Respond(&drained{from: ctx.Self(), sent: d.sent})
 	}
 }
@@ -384,11 +570,18 @@ func (u *user) onSettle(ctx actor.Context) {
 func (u *user) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(u.branches))
 	for _, b := range u.branches {
-		if b.pid == nil && len(b.work) == 0 {
+		name := branchName(b.subscription)
+		ref := childRef{name: name, pid: b.pid, restarts: b.failures.total}
+		switch {
+		case b.pid != nil:
+		case b.standing == resting:
+			ref.state = "resting until " + b.subscription.Rest.Until.Format(time.RFC3339)
+		case len(b.work) > 0:
+			ref.state = "crashed"
+		default:
 			continue // no work, no actor
 		}
-		name := fmt.Sprintf("%s-%s", b.subscription.Kind, b.subscription.Digest.Short())
-		refs[name] = childRef{name: name, pid: b.pid, state: "crashed", restarts: b.failures.total}
+		refs[name] = ref
 	}
 	node := Node{Kind: "user", State: "idle", Queue: len(u.waiting), InFlight: len(u.open)}
 	switch {

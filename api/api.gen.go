@@ -119,6 +119,19 @@ type BrowserSubscription struct {
 	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
 }
 
+// Cancellation defines model for Cancellation.
+type Cancellation struct {
+	// Cancelled Deliveries that were taken back in time
+	Cancelled    int          `json:"cancelled"`
+	Notification Notification `json:"notification"`
+
+	// Sent Deliveries that a push service had taken before
+	Sent int `json:"sent"`
+
+	// UnderWay Deliveries that are being sent
+	UnderWay int `json:"under_way"`
+}
+
 // CreatedKey defines model for CreatedKey.
 type CreatedKey struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -151,7 +164,8 @@ type Delivery struct {
 	// State Not final: `queued` (for its turn, or being sent), `waiting` (to be tried again).
 	// Final: `delivered` (the push service took it), `gone` (the push service ended the subscription, which was removed),
 	// `rejected` (the push service will never take this message), `expired`, `unsubscribed` (the subscription was
-	// removed or moved to another user first), `no_subscription` (the user had none).
+	// removed or moved to another user first), `no_subscription` (the user had none), `superseded` (a newer one with
+	// the same `collapse_key` took its place), `cancelled` (by `DELETE`).
 	State string `json:"state"`
 
 	// Status The HTTP status of the last attempt. Absent if there was no answer.
@@ -215,7 +229,8 @@ type NewNotifications struct {
 	Badge string `json:"badge,omitempty,omitzero"`
 	Body  string `json:"body,omitempty,omitzero"`
 
-	// CollapseKey A push service that still holds a notification with the same key replaces it by this one.
+	// CollapseKey A notification of the same user with the same key that waits in a queue, here or at a push service, is replaced by
+	// this one.
 	CollapseKey string `json:"collapse_key,omitempty,omitzero"`
 
 	// Data Any JSON, handed to the service worker as it is.
@@ -227,11 +242,15 @@ type NewNotifications struct {
 	// Image URL of a large picture
 	Image string `json:"image,omitempty,omitzero"`
 
+	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
+	// notifications have no place in the order of the others.
+	SendAt string `json:"send_at,omitempty,omitzero"`
+
 	// Tag A notification that is being shown and has the same tag is replaced.
 	Tag   string `json:"tag,omitempty,omitzero"`
 	Title string `json:"title"`
 
-	// Ttl How long the notification is worth delivering, in seconds from now.
+	// Ttl How long the notification is worth delivering, in seconds from now or from `send_at`.
 	Ttl *int `json:"ttl,omitempty"`
 
 	// Urgency A hint about the device's battery (RFC 8030 §5.3).
@@ -262,7 +281,10 @@ type Notification struct {
 	ExpiresAt  time.Time  `json:"expires_at"`
 	Id         string     `json:"id"`
 
-	// State `pending` while work is left, `finished` when every delivery is final.
+	// SendAt Absent if it was to be sent at once
+	SendAt *time.Time `json:"send_at,omitempty"`
+
+	// State `scheduled` until `send_at`, `pending` while work is left, `finished` when every delivery is final.
 	State string `json:"state"`
 	User  string `json:"user"`
 }
@@ -306,7 +328,10 @@ type Subscription struct {
 	// Renewal For the service worker; only in answers to a browser
 	Renewal string `json:"renewal,omitempty,omitzero"`
 
-	// SeenAt When it was registered last
+	// RestingUntil It, or its push host, failed, and is left alone until then. What is sent to it meanwhile waits.
+	RestingUntil *time.Time `json:"resting_until,omitempty"`
+
+	// SeenAt When there was a sign of life last: a registration or, now and then, a delivery
 	SeenAt time.Time `json:"seen_at"`
 	User   string    `json:"user"`
 }
@@ -431,6 +456,9 @@ type ServerInterface interface {
 	// CreateNotificationBatch Send up to 1,000 different notifications
 	// (POST /v1/notifications/batch)
 	CreateNotificationBatch(w http.ResponseWriter, r *http.Request, params CreateNotificationBatchParams)
+	// CancelNotification Cancel what is not sent yet of a notification
+	// (DELETE /v1/notifications/{id})
+	CancelNotification(w http.ResponseWriter, r *http.Request, id string)
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(w http.ResponseWriter, r *http.Request, id string)
@@ -786,6 +814,32 @@ func (siw *ServerInterfaceWrapper) CreateNotificationBatch(w http.ResponseWriter
 	handler.ServeHTTP(w, r)
 }
 
+// CancelNotification operation middleware
+func (siw *ServerInterfaceWrapper) CancelNotification(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelNotification(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetNotification operation middleware
 func (siw *ServerInterfaceWrapper) GetNotification(w http.ResponseWriter, r *http.Request) {
 
@@ -1073,6 +1127,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/notifications", wrapper.CreateNotifications)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/notifications/batch", wrapper.CreateNotificationBatch)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/notifications/{id}", wrapper.CancelNotification)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/notifications/{id}", wrapper.GetNotification)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/users/{user}", wrapper.DeleteUser)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/users/{user}/subscriptions", wrapper.ListSubscriptions)
@@ -1544,6 +1599,45 @@ func (response CreateNotificationBatchdefaultApplicationProblemPlusJSONResponse)
 	return err
 }
 
+type CancelNotificationRequestObject struct {
+	Id string `json:"id"`
+}
+
+type CancelNotificationResponseObject interface {
+	VisitCancelNotificationResponse(w http.ResponseWriter) error
+}
+
+type CancelNotification200JSONResponse Cancellation
+
+func (response CancelNotification200JSONResponse) VisitCancelNotificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelNotificationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelNotificationdefaultApplicationProblemPlusJSONResponse) VisitCancelNotificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetNotificationRequestObject struct {
 	Id string `json:"id"`
 }
@@ -1827,6 +1921,9 @@ type StrictServerInterface interface {
 	// CreateNotificationBatch Send up to 1,000 different notifications
 	// (POST /v1/notifications/batch)
 	CreateNotificationBatch(ctx context.Context, request CreateNotificationBatchRequestObject) (CreateNotificationBatchResponseObject, error)
+	// CancelNotification Cancel what is not sent yet of a notification
+	// (DELETE /v1/notifications/{id})
+	CancelNotification(ctx context.Context, request CancelNotificationRequestObject) (CancelNotificationResponseObject, error)
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(ctx context.Context, request GetNotificationRequestObject) (GetNotificationResponseObject, error)
@@ -2208,6 +2305,32 @@ func (sh *strictHandler) CreateNotificationBatch(w http.ResponseWriter, r *http.
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateNotificationBatchResponseObject); ok {
 		if err := validResponse.VisitCreateNotificationBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelNotification operation middleware
+func (sh *strictHandler) CancelNotification(w http.ResponseWriter, r *http.Request, id string) {
+	var request CancelNotificationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelNotification(ctx, request.(CancelNotificationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelNotification")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelNotificationResponseObject); ok {
+		if err := validResponse.VisitCancelNotificationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -23,6 +23,7 @@ const (
 	idempotencyKeyMax = 255                    // bytes
 	ttlDefault        = 24 * time.Hour         // when the request does not say
 	ttlMax            = 4 * 7 * 24 * time.Hour // what push services keep at most
+	sendAtMax         = 30 * 24 * time.Hour    // how far ahead
 )
 
 // CreateNotifications accepts a notification for each user named.
@@ -131,6 +132,14 @@ func draftOf(body *NewNotifications) (actors.Draft, error) {
 			return actors.Draft{}, invalid("ttl", "ttl is %d seconds. Use 1 to %d.", *body.Ttl, int(ttlMax/time.Second))
 		}
 	}
+	if body.SendAt != "" {
+		if draft.SendAt, err = time.Parse(time.RFC3339, body.SendAt); err != nil {
+			return actors.Draft{}, invalid("send_at", "%q is not a time as in RFC 3339. Write it like 2026-03-01T09:00:00Z or 2026-03-01T10:00:00+01:00.", body.SendAt)
+		}
+		if time.Until(draft.SendAt) > sendAtMax {
+			return actors.Draft{}, invalid("send_at", "send_at is more than 30 days ahead. Use an earlier time, or send it then.")
+		}
+	}
 	if body.Urgency != "" {
 		if draft.Urgency, err = push.ParseUrgency(body.Urgency); err != nil {
 			return actors.Draft{}, invalid("urgency", "%s.", err)
@@ -213,6 +222,34 @@ func (s *Server) GetNotification(ctx context.Context, request GetNotificationReq
 	return GetNotification200JSONResponse(answer), nil
 }
 
+// CancelNotification takes back what is not sent yet of a notification.
+func (s *Server) CancelNotification(ctx context.Context, request CancelNotificationRequestObject) (CancelNotificationResponseObject, error) {
+	id, err := push.ParseID(request.Id)
+	if err != nil {
+		return nil, invalid("id", "%s.", err)
+	}
+	app := callerOf(ctx).app
+	if err := s.config.System.Cancel(ctx, app, id); err != nil {
+		return nil, err
+	}
+	fate, err := s.fate(ctx, app, id)
+	if err != nil {
+		return nil, err
+	}
+	answer := Cancellation{Notification: fate}
+	for _, d := range fate.Deliveries {
+		switch {
+		case d.State == push.StateCancelled.String():
+			answer.Cancelled++
+		case d.State == push.StateDelivered.String():
+			answer.Sent++
+		case d.DoneAt == nil:
+			answer.UnderWay++
+		}
+	}
+	return CancelNotification200JSONResponse(answer), nil
+}
+
 // fate puts together what the store and the live tree know of a notification.
 // The tree is asked first: what becomes final in between is then in the store.
 func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification, error) {
@@ -220,9 +257,11 @@ func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification
 	if err != nil {
 		return Notification{}, err
 	}
+	sendAt := record.Notification.SendAt
+	scheduled := record.Pending && time.Now().Before(sendAt)
 	var live []actors.Progress
-	if record.Pending {
-		if live, err = s.config.System.Progress(record.Notification.User, id); err != nil {
+	if record.Pending && !scheduled {
+		if live, err = s.config.System.Progress(ctx, record.Notification.User, id); err != nil {
 			return Notification{}, err
 		}
 		if record, err = s.config.Store.GetNotification(ctx, app, id); err != nil {
@@ -234,10 +273,14 @@ func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification
 		User:       record.Notification.User.ID,
 		State:      "finished",
 		AcceptedAt: record.Notification.AcceptedAt.UTC(),
+		SendAt:     utc(sendAt),
 		ExpiresAt:  record.Notification.ExpiresAt.UTC(),
 		Deliveries: []Delivery{},
 	}
-	if record.Pending {
+	switch {
+	case scheduled:
+		answer.State = "scheduled"
+	case record.Pending:
 		answer.State = "pending"
 	}
 	final := make(map[push.Digest]bool, len(record.Deliveries))

@@ -3,12 +3,14 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push/pushtest"
 )
@@ -123,4 +125,97 @@ func TestNotifications_WaitingIsVisible(t *testing.T) {
 	require.Equal(t, "pending", n.State)
 	require.Equal(t, 429, n.Deliveries[0].Status)
 	require.InDelta(t, 30, time.Until(*n.Deliveries[0].NextAttemptAt).Seconds(), 5)
+}
+
+func TestNotifications_CanBeScheduledAndCancelled(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser()
+	r.subscribe("ann", laptop)
+	at := time.Now().Add(time.Hour).Truncate(time.Second)
+	var accepted api.AcceptedNotifications
+	r.must(http.StatusAccepted, request{method: "POST", path: "/v1/notifications", body: map[string]any{
+		"user": "ann", "title": "later", "ttl": 60, "send_at": at.Format(time.RFC3339),
+	}}, &accepted)
+	path := "/v1/notifications/" + accepted.Notifications[0].Id
+	var n api.Notification
+	r.must(http.StatusOK, request{path: path}, &n)
+	require.Equal(t, "scheduled", n.State)
+	require.True(t, n.SendAt.Equal(at))
+	require.Equal(t, time.Minute, n.ExpiresAt.Sub(at))
+	require.Empty(t, n.Deliveries)
+
+	var answer api.Cancellation
+	for range 2 {
+		r.must(http.StatusOK, request{method: "DELETE", path: path}, &answer)
+		require.Equal(t, []int{1, 0, 0}, []int{answer.Cancelled, answer.Sent, answer.UnderWay})
+		require.Equal(t, "finished", answer.Notification.State)
+		require.Equal(t, "cancelled", answer.Notification.Deliveries[0].State)
+	}
+	require.Equal(t, http.StatusNotFound, r.do(request{method: "DELETE", path: path, key: r.keys["other"]}).status, "another app's")
+	require.Equal(t, http.StatusForbidden, r.do(request{method: "DELETE", path: path, key: r.keys["read"]}).status)
+	require.Equal(t, "id", r.do(request{method: "DELETE", path: "/v1/notifications/no-uuid"}).problem.Field)
+
+	past := map[string]any{"user": "ann", "title": "now", "send_at": "2020-01-01T00:00:00+02:00"}
+	r.must(http.StatusAccepted, request{method: "POST", path: "/v1/notifications", body: past}, &accepted)
+	require.Nil(t, r.finished(accepted.Notifications[0].Id).SendAt, "a time that has passed means at once")
+	require.Len(t, endpoint.Receipts(), 1)
+	for _, wrong := range []string{"tomorrow", "2026-01-01", "2026-01-01T00:00:00", time.Now().Add(31 * 24 * time.Hour).Format(time.RFC3339)} {
+		got := r.do(request{method: "POST", path: "/v1/notifications", body: map[string]any{"user": "ann", "title": "x", "send_at": wrong}})
+		require.Equal(t, http.StatusBadRequest, got.status, wrong)
+		require.Equal(t, "send_at", got.problem.Field, "%s: %s", wrong, got.problem.Detail)
+	}
+}
+
+func TestNotifications_ThatAreSentCannotBeTakenBack(t *testing.T) {
+	r := newRig(t)
+	hold := make(chan struct{})
+	_, works := r.browser()
+	slow, slowly := r.browser(pushtest.Status(201).When(hold))
+	_, waits := r.browser(pushtest.Status(429).With("Retry-After", "1800"))
+	for _, browser := range []*pushtest.Browser{works, slowly, waits} {
+		r.subscribe("ann", browser)
+	}
+	id := r.send("ann")
+	_, err := slow.Await(t.Context(), 1)
+	require.NoError(t, err)
+	var n api.Notification
+	require.Eventually(t, func() bool {
+		r.must(http.StatusOK, request{path: "/v1/notifications/" + id}, &n)
+		states := map[string]int{}
+		for _, d := range n.Deliveries {
+			states[d.State]++
+		}
+		return states["delivered"] == 1 && states["waiting"] == 1
+	}, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		var list api.SubscriptionList
+		r.must(http.StatusOK, request{path: "/v1/users/ann/subscriptions"}, &list)
+		return slices.ContainsFunc(list.Subscriptions, func(s api.Subscription) bool {
+			return s.RestingUntil != nil && time.Until(*s.RestingUntil) > 29*time.Minute
+		})
+	}, 5*time.Second, 5*time.Millisecond)
+
+	var answer api.Cancellation
+	r.must(http.StatusOK, request{method: "DELETE", path: "/v1/notifications/" + id}, &answer)
+	require.Equal(t, []int{1, 1, 1}, []int{answer.Cancelled, answer.Sent, answer.UnderWay})
+	require.Equal(t, "pending", answer.Notification.State)
+	close(hold)
+	require.Len(t, r.finished(id).Deliveries, 3)
+}
+
+func TestNotifications_AreRefusedWhileTheBacklogIsFull(t *testing.T) {
+	r := newRig(t, func(c *actors.Config) { c.Backlog = 3 })
+	hold := make(chan struct{})
+	_, laptop := r.browser(pushtest.Status(201).When(hold))
+	r.subscribe("ann", laptop)
+	for range 3 {
+		r.send("ann")
+	}
+	ask := request{method: "POST", path: "/v1/notifications", body: `{"user":"ann","title":"x"}`}
+	got := r.do(ask)
+	require.Equal(t, http.StatusTooManyRequests, got.status)
+	require.Equal(t, "backlog_full", got.problem.Code)
+	require.NotEmpty(t, got.header.Get("Retry-After"))
+	close(hold)
+	require.Eventually(t, func() bool { return r.do(ask).status == http.StatusAccepted }, 5*time.Second, 5*time.Millisecond)
 }

@@ -31,6 +31,7 @@ var operations = map[string]operation{
 	"POST /v1/notifications":                     {needs: scopeSend, body: bodyOf[NewNotifications]},
 	"POST /v1/notifications/batch":               {needs: scopeSend, body: bodyOf[NewNotificationBatch], bodyMax: 2 << 20},
 	"GET /v1/notifications/{id}":                 {needs: scopeRead},
+	"DELETE /v1/notifications/{id}":              {needs: scopeSend},
 	"DELETE /v1/users/{user}":                    {needs: scopeSubscribe},
 	"GET /v1/users/{user}/subscriptions":         {needs: scopeRead},
 	"PUT /v1/users/{user}/subscriptions":         {needs: scopeSubscribe, body: bodyOf[BrowserSubscription]},

@@ -81,6 +81,11 @@ func problemOf(err error) (p problem, internal bool) {
 			status: http.StatusServiceUnavailable, code: "overloaded", retryAfter: time.Second,
 			detail: "More is waiting to be accepted than the store can take. Nothing was accepted; send it again after the time in Retry-After.",
 		}, false
+	case errors.Is(err, actors.ErrBacklogFull):
+		return problem{
+			status: http.StatusTooManyRequests, code: "backlog_full", retryAfter: 10 * time.Second,
+			detail: "As much as Belfry is configured to hold (BELFRY_MAX_BACKLOG) waits to be delivered. Nothing was accepted; send it again after the time in Retry-After.",
+		}, false
 	case errors.Is(err, actors.ErrDraining):
 		return problem{
 			status: http.StatusServiceUnavailable, code: "draining", retryAfter: 5 * time.Second,

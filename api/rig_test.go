@@ -42,7 +42,7 @@ type rig struct {
 	config  api.Config
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	t.Helper()
 	r := &rig{T: t, store: storetest.OpenSQLite(t), service: pushtest.StartService(t), keys: map[string]string{}}
 	r.vapid = r.addApp(push.DefaultApp, pageOrigin)
@@ -66,9 +66,11 @@ func newRig(t *testing.T) *rig {
 	})
 	require.NoError(t, err)
 	t.Cleanup(provider.Close)
-	r.system, err = actors.Start(t.Context(), actors.Config{
-		Store: r.store, Providers: map[push.Kind]push.Provider{push.WebPush: provider},
-	})
+	config := actors.Config{Store: r.store, Providers: map[push.Kind]push.Provider{push.WebPush: provider}}
+	for _, c := range change {
+		c(&config)
+	}
+	r.system, err = actors.Start(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

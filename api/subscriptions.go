@@ -227,7 +227,7 @@ func (s *Server) unregister(ctx context.Context, user push.User, id string) erro
 
 // shown is a subscription as an answer shows it: without its secrets.
 func shown(sub push.Subscription) Subscription {
-	return Subscription{
+	answer := Subscription{
 		Id:        sub.Digest.String(),
 		User:      sub.User.ID,
 		Kind:      sub.Kind.String(),
@@ -236,4 +236,8 @@ func shown(sub push.Subscription) Subscription {
 		SeenAt:    sub.SeenAt.UTC(),
 		ExpiresAt: utc(sub.ExpiresAt),
 	}
+	if sub.Rest.Until.After(time.Now()) {
+		answer.RestingUntil = utc(sub.Rest.Until)
+	}
+	return answer
 }

@@ -118,6 +118,19 @@ type BrowserSubscription struct {
 	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
 }
 
+// Cancellation defines model for Cancellation.
+type Cancellation struct {
+	// Cancelled Deliveries that were taken back in time
+	Cancelled    int          `json:"cancelled"`
+	Notification Notification `json:"notification"`
+
+	// Sent Deliveries that a push service had taken before
+	Sent int `json:"sent"`
+
+	// UnderWay Deliveries that are being sent
+	UnderWay int `json:"under_way"`
+}
+
 // CreatedKey defines model for CreatedKey.
 type CreatedKey struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -150,7 +163,8 @@ type Delivery struct {
 	// State Not final: `queued` (for its turn, or being sent), `waiting` (to be tried again).
 	// Final: `delivered` (the push service took it), `gone` (the push service ended the subscription, which was removed),
 	// `rejected` (the push service will never take this message), `expired`, `unsubscribed` (the subscription was
-	// removed or moved to another user first), `no_subscription` (the user had none).
+	// removed or moved to another user first), `no_subscription` (the user had none), `superseded` (a newer one with
+	// the same `collapse_key` took its place), `cancelled` (by `DELETE`).
 	State string `json:"state"`
 
 	// Status The HTTP status of the last attempt. Absent if there was no answer.
@@ -214,7 +228,8 @@ type NewNotifications struct {
 	Badge string `json:"badge,omitempty,omitzero"`
 	Body  string `json:"body,omitempty,omitzero"`
 
-	// CollapseKey A push service that still holds a notification with the same key replaces it by this one.
+	// CollapseKey A notification of the same user with the same key that waits in a queue, here or at a push service, is replaced by
+	// this one.
 	CollapseKey string `json:"collapse_key,omitempty,omitzero"`
 
 	// Data Any JSON, handed to the service worker as it is.
@@ -226,11 +241,15 @@ type NewNotifications struct {
 	// Image URL of a large picture
 	Image string `json:"image,omitempty,omitzero"`
 
+	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
+	// notifications have no place in the order of the others.
+	SendAt string `json:"send_at,omitempty,omitzero"`
+
 	// Tag A notification that is being shown and has the same tag is replaced.
 	Tag   string `json:"tag,omitempty,omitzero"`
 	Title string `json:"title"`
 
-	// Ttl How long the notification is worth delivering, in seconds from now.
+	// Ttl How long the notification is worth delivering, in seconds from now or from `send_at`.
 	Ttl *int `json:"ttl,omitempty"`
 
 	// Urgency A hint about the device's battery (RFC 8030 §5.3).
@@ -261,7 +280,10 @@ type Notification struct {
 	ExpiresAt  time.Time  `json:"expires_at"`
 	Id         string     `json:"id"`
 
-	// State `pending` while work is left, `finished` when every delivery is final.
+	// SendAt Absent if it was to be sent at once
+	SendAt *time.Time `json:"send_at,omitempty"`
+
+	// State `scheduled` until `send_at`, `pending` while work is left, `finished` when every delivery is final.
 	State string `json:"state"`
 	User  string `json:"user"`
 }
@@ -305,7 +327,10 @@ type Subscription struct {
 	// Renewal For the service worker; only in answers to a browser
 	Renewal string `json:"renewal,omitempty,omitzero"`
 
-	// SeenAt When it was registered last
+	// RestingUntil It, or its push host, failed, and is left alone until then. What is sent to it meanwhile waits.
+	RestingUntil *time.Time `json:"resting_until,omitempty"`
+
+	// SeenAt When there was a sign of life last: a registration or, now and then, a delivery
 	SeenAt time.Time `json:"seen_at"`
 	User   string    `json:"user"`
 }
@@ -591,6 +616,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
 	CreateNotificationBatch(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelNotification Cancel what is not sent yet of a notification
+	//
+	// Takes the notification back wherever it has not begun to be sent, and says how much already was. What is being
+	// sent at that moment may still arrive. Asking again changes nothing and gives the answer of that moment.
+	//
+	// Corresponds with DELETE /v1/notifications/{id} (the `CancelNotification` operationId).
+	CancelNotification(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetNotification What became of a notification
 	//
@@ -931,6 +964,24 @@ func (c *Client) CreateNotificationBatchWithBody(ctx context.Context, params *Cr
 // Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
 func (c *Client) CreateNotificationBatch(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateNotificationBatchRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelNotification Cancel what is not sent yet of a notification
+//
+// Takes the notification back wherever it has not begun to be sent, and says how much already was. What is being
+// sent at that moment may still arrive. Asking again changes nothing and gives the answer of that moment.
+//
+// Corresponds with DELETE /v1/notifications/{id} (the `CancelNotification` operationId).
+func (c *Client) CancelNotification(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelNotificationRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -1584,6 +1635,40 @@ func NewCreateNotificationBatchRequestWithBody(server string, params *CreateNoti
 	return req, nil
 }
 
+// NewCancelNotificationRequest constructs an http.Request for the CancelNotification method
+func NewCancelNotificationRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetNotificationRequest constructs an http.Request for the GetNotification method
 func NewGetNotificationRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -2006,6 +2091,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/notifications/batch (the `CreateNotificationBatch` operationId).
 	CreateNotificationBatchWithResponse(ctx context.Context, params *CreateNotificationBatchParams, body CreateNotificationBatchJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationBatchResponse, error)
+
+	// CancelNotificationWithResponse Cancel what is not sent yet of a notification
+	//
+	// Takes the notification back wherever it has not begun to be sent, and says how much already was. What is being
+	// sent at that moment may still arrive. Asking again changes nothing and gives the answer of that moment.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/notifications/{id} (the `CancelNotification` operationId).
+	CancelNotificationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error)
 
 	// GetNotificationWithResponse What became of a notification
 	//
@@ -2640,6 +2735,54 @@ func (r CreateNotificationBatchResponse) ContentType() string {
 	return ""
 }
 
+type CancelNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Cancellation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelNotificationResponse) GetJSON200() *Cancellation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelNotificationResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelNotificationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelNotificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelNotificationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3166,6 +3309,22 @@ func (c *ClientWithResponses) CreateNotificationBatchWithResponse(ctx context.Co
 	return ParseCreateNotificationBatchResponse(rsp)
 }
 
+// CancelNotificationWithResponse Cancel what is not sent yet of a notification
+//
+// Takes the notification back wherever it has not begun to be sent, and says how much already was. What is being
+// sent at that moment may still arrive. Asking again changes nothing and gives the answer of that moment.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/notifications/{id} (the `CancelNotification` operationId).
+func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error) {
+	rsp, err := c.CancelNotification(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelNotificationResponse(rsp)
+}
+
 // GetNotificationWithResponse What became of a notification
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3659,6 +3818,39 @@ func ParseCreateNotificationBatchResponse(rsp *http.Response) (*CreateNotificati
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelNotificationResponse parses an HTTP response from a CancelNotificationWithResponse call
+func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Cancellation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error

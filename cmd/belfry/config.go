@@ -56,7 +56,10 @@ type serveFlags struct {
 	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
 	Demo            *bool         `negatable:"" env:"BELFRY_DEMO" help:"Serve /demo to everybody, or with --no-demo to nobody. Default: to browsers on this machine, if it listens on a loopback address."`
 	IdleAfter       time.Duration `env:"BELFRY_IDLE_AFTER" default:"30s" help:"Users without work leave memory after this."`
+	RestAfter       time.Duration `env:"BELFRY_REST_AFTER" default:"1m" help:"What waits longer than this for its next attempt leaves memory and waits in the store."`
+	MaxBacklog      int           `env:"BELFRY_MAX_BACKLOG" default:"10000000" help:"Notifications that may wait to be delivered before new ones are answered with 429."`
 	Retention       time.Duration `env:"BELFRY_RETENTION" default:"720h" help:"Finished notifications are kept for this long."`
+	UnusedAfter     time.Duration `env:"BELFRY_UNUSED_AFTER" default:"4320h" help:"Subscriptions without a sign of life, a registration or a delivery, are removed after this."`
 	LogFormat       string        `env:"BELFRY_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 	LogLevel        string        `env:"BELFRY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. With debug every delivery is logged."`
 }
@@ -65,7 +68,11 @@ type serveFlags struct {
 // services want one, and Apple refuses messages without.
 const defaultSubject = "https://github.com/belfryhq/belfry"
 
-const adminKeyMin = 20 // characters
+const (
+	restMin     = 100 * time.Millisecond
+	adminKeyMin = 20                  // characters
+	unusedMin   = 45 * 24 * time.Hour // deliveries renew the sign of life once in 30 days
+)
 
 // check finds what is wrong with the flags before anything is done with them.
 func (f *serveFlags) check() error {
@@ -84,6 +91,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.IdleAfter < time.Second || f.Retention < time.Hour {
 		errs = append(errs, errors.New("--idle-after (BELFRY_IDLE_AFTER) is at least 1s, --retention (BELFRY_RETENTION) at least 1h"))
+	}
+	if f.UnusedAfter < unusedMin || f.MaxBacklog < 1 || f.RestAfter < restMin {
+		errs = append(errs, fmt.Errorf("--unused-after (BELFRY_UNUSED_AFTER) is at least %s, --max-backlog (BELFRY_MAX_BACKLOG) at least 1, --rest-after (BELFRY_REST_AFTER) at least %s", unusedMin, restMin))
 	}
 	for _, origin := range f.AllowedOrigins {
 		if err := checkOrigin(origin); err != nil {

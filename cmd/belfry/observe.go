@@ -25,21 +25,25 @@ func observer(log *slog.Logger) func(actors.Event) {
 					slog.String("outcome", e.Result.Outcome.String()), slog.Int("status", e.Result.Status), slog.String("reason", e.Result.Reason))
 			}
 		case actors.DeliveryConcluded:
-			level := slog.LevelInfo
-			if e.Delivery.State == push.StateDelivered {
-				level = slog.LevelDebug
+			level := slog.LevelDebug
+			switch e.Delivery.State {
+			case push.StateGone, push.StateRejected, push.StateExpired:
+				level = slog.LevelInfo
 			}
 			if log.Enabled(ctx, level) {
 				log.LogAttrs(ctx, level, "delivery concluded", deliveryAttrs(e)...)
 			}
 		case actors.LanePaused:
-			log.Error("lane paused: the push service refuses our credentials", "lane", e.Lane, "reason", e.Reason, "until", e.Until)
+			log.Error("lane paused", "lane", e.Lane, "cause", e.Cause, "reason", e.Reason, "until", e.Until)
 		case actors.LaneResumed:
 			log.Info("lane resumed", "lane", e.Lane)
 		case actors.ActorFailed:
 			log.Error("actor failed and starts anew", "path", e.Path, "reason", e.Reason, "restarts", e.Restarts, "pause", e.Pause, "stack", e.Stack)
 		case actors.StoreFailed:
 			log.Warn("the store failed; it is tried again", "what", e.What, "error", e.Err)
+		case actors.SubscriptionUnused:
+			log.Info("unused subscription removed", "app", e.User.App, "user", e.User.ID,
+				"subscription", e.Subscription.Short(), "kind", e.Kind, "host", e.Host, "seen", e.SeenAt)
 		case actors.WorkRejoined:
 			log.Warn("pending work that nobody held was taken up", "notification", e.Notification)
 		}

@@ -109,13 +109,16 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	}
 	defer browsers.Close()
 	system, err := actors.Start(ctx, actors.Config{
-		Store:     db,
-		Providers: map[push.Kind]push.Provider{push.WebPush: browsers},
-		Observe:   observer(log),
-		Log:       c.libraryLog(log),
-		Writers:   c.writers(),
-		IdleAfter: c.IdleAfter,
-		Retention: c.Retention,
+		Store:       db,
+		Providers:   map[push.Kind]push.Provider{push.WebPush: browsers},
+		Observe:     observer(log),
+		Log:         c.libraryLog(log),
+		Writers:     c.writers(),
+		RestAfter:   c.RestAfter,
+		Backlog:     c.MaxBacklog,
+		IdleAfter:   c.IdleAfter,
+		Retention:   c.Retention,
+		UnusedAfter: c.UnusedAfter,
 	})
 	if err != nil {
 		return err

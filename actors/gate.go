@@ -1,0 +1,283 @@
+package actors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+const (
+	pauseBase    = time.Minute      // the first pause after our credentials were refused, or too much was; doubles
+	pauseLimit   = 15 * time.Minute // the longest such pause
+	breakerBase  = 5 * time.Second  // the first time a breaker is open; doubles
+	breakerLimit = 5 * time.Minute  // the longest such time
+
+	refusedUsers  = 3  // users refused in a row, with none delivered to, that shut a gate
+	failedUsers   = 3  // users among the failures in a row that open a breaker
+	failuresInRow = 10 // that open a breaker, however long they take
+	failureSample = 20 // sends within failureWindow, of which more than half failed, that open a breaker
+	failureWindow = 10 // seconds
+	unwantedBase  = 100
+	unwantedLimit = 100_000
+	unwantedShare = 5 // a gate shuts when more than one in so many is unwanted
+
+	slowStart = 8 // sends that may be under way before the first has gone well
+)
+
+// gate says how many sends a lane may have under way: it learns from their
+// results. It shuts for one of three causes, each of them about the push host
+// as a whole and not about one message:
+//
+//   - It refuses our credentials. Several users in a row have to be refused
+//     with nothing delivered in between, for an endpoint is a URL that a stranger gave
+//     us, and a strange path on a great push host may be answered by 401 for ever.
+//   - It fails: 5xx, time-outs, broken connections. That is a circuit breaker.
+//   - In a minute, more than a fifth of all sends turned out to be unwanted, by a
+//     4xx. Whatever the reason is, that many subscriptions are not to be deleted
+//     without somebody looking. An old list of subscriptions looks the same, so each
+//     time the gate opens again it takes twice as many sends to judge.
+//
+// After a time, which grows, a shut gate lets one probe through, and opens if
+// that meets with something else than what shut it.
+//
+// An open gate starts with few sends and lets in one more for each that went
+// well, so that a host that hangs never holds many.
+type gate struct {
+	cause  cause // why it is shut; zero when it is open
+	until  time.Time
+	row    int // how often it shut without opening
+	result push.Result
+
+	refused  map[push.User]bool // since it delivered last
+	failed   map[push.User]bool // since the host answered last
+	failures int                // in a row
+	tally    tally
+	sample   int // sends in a minute from which on the unwanted are judged
+	proven   int // sends that went well since it opened
+}
+
+// cause is why a gate is shut.
+type cause uint8
+
+const (
+	causeRefused  cause = iota + 1 // the host refuses our credentials
+	causeFailing                   // the host fails: the breaker is open
+	causeUnwanted                  // the host takes too little of what we send
+)
+
+// String is the word for it in events.
+func (c cause) String() string {
+	switch c {
+	case causeRefused:
+		return "credentials refused"
+	case causeFailing:
+		return "push host failing"
+	case causeUnwanted:
+		return "too many messages refused"
+	default:
+		return fmt.Sprintf("cause(%d)", uint8(c))
+	}
+}
+
+func newGate() gate {
+	return gate{refused: make(map[push.User]bool), failed: make(map[push.User]bool), sample: unwantedBase}
+}
+
+// change is what a result did to a gate.
+type change uint8
+
+const (
+	unchanged change = iota
+	shut
+	opened
+)
+
+func (g *gate) isShut() bool { return g.cause != 0 }
+
+// permits is how many sends may be under way now, at most limit.
+func (g *gate) permits(now time.Time, limit int) int {
+	switch {
+	case now.Before(g.until):
+		return 0
+	case g.isShut():
+		return 1 // the probe
+	default:
+		return min(limit, slowStart+g.proven)
+	}
+}
+
+// note draws conclusions from the result of a send that was begun as a probe,
+// or not.
+func (g *gate) note(user push.User, result push.Result, probe bool, now time.Time) change {
+	failed, unwanted := isFailure(result), isUnwanted(result)
+	g.tally.add(now, failed, unwanted)
+	known := g.refused[user]
+	switch {
+	case result.Outcome == push.Delivered:
+		clear(g.refused)
+	case result.Outcome == push.Refused:
+		g.refused[user] = true
+	}
+	if failed {
+		g.failed[user] = true
+		g.failures++
+	} else {
+		clear(g.failed)
+		g.failures = 0
+		g.proven++
+	}
+	switch {
+	case probe && g.cause.is(result):
+		g.shut(g.cause, result, now, g.cause != causeRefused || !known)
+		return shut
+	case probe:
+		g.open()
+		return opened
+	case g.isShut():
+		return unchanged // begun before it shut
+	}
+	if cause := g.judge(result, now); cause != 0 {
+		g.shut(cause, result, now, true)
+		return shut
+	}
+	return unchanged
+}
+
+// is tells whether a result is of the kind that shuts a gate for this cause.
+func (c cause) is(result push.Result) bool {
+	switch c {
+	case causeRefused:
+		return result.Outcome == push.Refused
+	case causeFailing:
+		return isFailure(result)
+	default:
+		return isUnwanted(result)
+	}
+}
+
+// judge tells whether the results so far shut an open gate, and why.
+func (g *gate) judge(result push.Result, now time.Time) cause {
+	switch {
+	case result.Outcome == push.Refused && len(g.refused) >= refusedUsers:
+		return causeRefused
+	case isFailure(result) && g.isFailing(now):
+		return causeFailing
+	case isUnwanted(result):
+		minute := g.tally.sum(now, len(g.tally.seconds))
+		if minute.sends >= g.sample && minute.unwanted*unwantedShare > minute.sends {
+			g.sample = min(g.sample*2, unwantedLimit)
+			return causeUnwanted
+		}
+	}
+	return 0
+}
+
+func (g *gate) isFailing(now time.Time) bool {
+	if g.failures >= failuresInRow && len(g.failed) >= failedUsers {
+		return true
+	}
+	lately := g.tally.sum(now, failureWindow)
+	return lately.sends >= failureSample && lately.failed*2 > lately.sends
+}
+
+// isFailure tells whether a result is the push host's failure to answer.
+func isFailure(result push.Result) bool {
+	return result.Outcome == push.Retry && (result.Status == 0 || result.Status >= 500)
+}
+
+// isUnwanted tells whether the push host declined the message for good.
+func isUnwanted(result push.Result) bool {
+	switch result.Outcome {
+	case push.Gone, push.Rejected, push.Refused:
+		return result.Status >= 400 && result.Status < 500
+	default:
+		return false
+	}
+}
+
+func (g *gate) shut(why cause, result push.Result, now time.Time, grow bool) {
+	if grow || g.row == 0 {
+		g.row++
+	}
+	base, limit := pauseBase, pauseLimit
+	if why == causeFailing {
+		base, limit = breakerBase, breakerLimit
+	}
+	g.cause, g.result, g.proven = why, result, 0
+	g.until = now.Add(min(base<<min(g.row-1, 10), limit))
+	g.tally = tally{}
+}
+
+func (g *gate) open() {
+	g.cause, g.until, g.row, g.failures = 0, time.Time{}, 0, 0
+	g.tally = tally{}
+	clear(g.failed)
+}
+
+// reason is what the push host said that shut it.
+func (g *gate) reason() string {
+	if g.result.Status == 0 {
+		return g.result.Reason
+	}
+	return fmt.Sprintf("%d %s", g.result.Status, g.result.Reason)
+}
+
+// state is the word for it in the tree.
+func (g *gate) state(now time.Time) string {
+	probing := !now.Before(g.until)
+	switch {
+	case !g.isShut():
+		return "running"
+	case g.cause == causeFailing && probing:
+		return "breaker half-open: " + g.reason()
+	case g.cause == causeFailing:
+		return "breaker open: " + g.reason()
+	case probing:
+		return "probing after a pause: " + g.reason()
+	default:
+		return "paused: " + g.reason()
+	}
+}
+
+// tally counts the sends of the last minute, second by second.
+type tally struct {
+	seconds [60]count
+	latest  int64 // the second counted last, since 1970
+}
+
+type count struct{ sends, failed, unwanted int }
+
+func (t *tally) add(now time.Time, failed, unwanted bool) {
+	t.advance(now)
+	c := &t.seconds[t.latest%int64(len(t.seconds))]
+	c.sends++
+	if failed {
+		c.failed++
+	}
+	if unwanted {
+		c.unwanted++
+	}
+}
+
+// advance clears the seconds in which nothing was counted.
+func (t *tally) advance(now time.Time) {
+	second := now.Unix()
+	size := int64(len(t.seconds))
+	for i := max(t.latest+1, second-size+1); i <= second; i++ {
+		t.seconds[i%size] = count{}
+	}
+	t.latest = max(t.latest, second)
+}
+
+// sum gives what was counted in the last seconds, the current one included.
+func (t *tally) sum(now time.Time, seconds int) (total count) {
+	t.advance(now)
+	for i := range int64(seconds) {
+		c := t.seconds[(t.latest-i)%int64(len(t.seconds))]
+		total.sends += c.sends
+		total.failed += c.failed
+		total.unwanted += c.unwanted
+	}
+	return total
+}
