@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +29,9 @@ var binaryDir string
 
 // binary builds the program under test, once.
 var binary = sync.OnceValues(func() (string, error) {
+	if err := lookAtSources(); err != nil {
+		return "", err
+	}
 	dir, err := os.MkdirTemp("", "belfry-under-test-")
 	if err != nil {
 		return "", err
@@ -44,6 +48,22 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// lookAtSources looks at every file the program is made of. go test takes a
+// former result for current as long as the files that the test looked at are
+// the same, and knows nothing of the program's.
+func lookAtSources() error {
+	return filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "../.." && (name[0] == '.' || name == "bin" || name == "var" || name == "coverage"):
+			return fs.SkipDir
+		}
+		_, err = os.Stat(path)
+		return err
+	})
+}
 
 // daemon is a real Belfry in a process of its own.
 type daemon struct {

@@ -1,7 +1,8 @@
 // Command belfry runs the notification service and talks to one that runs.
 //
 //	belfry serve            run the service
-//	belfry send             send a notification
+//	belfry send             send a notification, to one user or to millions
+//	belfry cancel           take back what is not sent yet of a notification
 //	belfry subscriptions    list and remove where users can be reached
 //	belfry keys             API keys, and the VAPID key
 //	belfry tree             the live actor tree

@@ -16,6 +16,7 @@ import (
 type cli struct {
 	Serve         serveCommand         `cmd:"" help:"Run the service."`
 	Send          sendCommand          `cmd:"" help:"Send a notification."`
+	Cancel        cancelCommand        `cmd:"" help:"Take back what is not sent yet of a notification."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List and remove where users can be reached."`
 	Keys          keysCommand          `cmd:"" help:"Make, list and revoke API keys; show the VAPID key."`
 	Tree          treeCommand          `cmd:"" help:"Show the live actor tree."`
@@ -34,8 +35,14 @@ func main() {
 // streams are where a command writes: results and, apart from them, the log.
 type streams struct{ out, err io.Writer }
 
+// errInterrupted: a command was told to stop before its work was done.
+var errInterrupted = errors.New("interrupted")
+
+const exitInterrupted = 130 // what a shell calls a command that SIGINT ended
+
 // run executes one command line and returns the exit code: 0 for success, 1
-// for a failure, 2 for a command line that makes no sense.
+// for a failure, 2 for a command line that makes no sense, 130 for one that
+// was interrupted in the middle.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exit := -1
 	parser, err := kong.New(&cli{},
@@ -59,9 +66,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "belfry: %s\nbelfry --help lists the commands.\n", err)
 		return 2
 	}
-	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
+	switch err := command.Run(); {
+	case err == nil, errors.Is(err, context.Canceled):
+		return 0
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(stderr, "belfry:", err)
+		return exitInterrupted
+	default:
 		fmt.Fprintln(stderr, "belfry:", err)
 		return 1
 	}
-	return 0
 }

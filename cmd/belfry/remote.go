@@ -51,7 +51,7 @@ func answered[T any](answer *T, problem *client.Error, response *http.Response) 
 	switch {
 	case answer != nil:
 		return answer, nil
-	case problem != nil:
+	case problem != nil && problem.Code != "":
 		return nil, errors.New(problemText(problem))
 	default:
 		return nil, fmt.Errorf("the server answered %s, which is not Belfry's way: check --server", response.Status)

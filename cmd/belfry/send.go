@@ -13,18 +13,21 @@ import (
 type sendCommand struct {
 	remoteFlags `embed:""`
 
-	User           []string      `short:"u" required:"" sep:"none" placeholder:"ID" help:"Whom to notify. May be given several times."`
+	User           []string      `short:"u" xor:"users" sep:"none" placeholder:"ID" help:"Whom to notify. May be given several times."`
 	Title          string        `short:"t" required:"" help:"Title."`
 	Body           string        `short:"b" help:"Text."`
 	URL            string        `help:"Opened by a click."`
 	Icon           string        `help:"URL of a small picture."`
 	Tag            string        `help:"A shown notification with the same tag is replaced."`
 	Data           string        `placeholder:"JSON" help:"Handed to the service worker."`
+	SendAt         string        `placeholder:"TIME" help:"When to send it, such as 2026-12-24T18:00:00+01:00. Default: at once."`
 	TTL            time.Duration `default:"24h" help:"How long it is worth delivering."`
 	Urgency        string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
-	CollapseKey    string        `help:"A notification with the same key that a push service still holds is replaced."`
+	CollapseKey    string        `help:"A notification with the same key that still waits is replaced."`
 	IdempotencyKey string        `placeholder:"KEY" help:"The same command with the same key sends once, for 24 hours."`
-	Wait           bool          `short:"w" help:"Wait until it is final at every subscription, and say what became of it."`
+	Wait           bool          `short:"w" xor:"wait" help:"Wait until it is final at every subscription, and say what became of it."`
+
+	manyFlags `embed:""`
 }
 
 // Run sends one notification to each user and prints the IDs.
@@ -33,17 +36,14 @@ func (c *sendCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	ttl := int(c.TTL / time.Second)
-	body := client.NewNotifications{
-		Users: c.User, Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag,
-		Ttl: &ttl, Urgency: c.Urgency, CollapseKey: c.CollapseKey,
+	body, err := c.notification()
+	if err != nil {
+		return err
 	}
-	if c.Data != "" {
-		if !json.Valid([]byte(c.Data)) {
-			return fmt.Errorf("--data is not valid JSON; quote text inside: --data '\"text\"'")
-		}
-		body.Data = json.RawMessage(c.Data)
+	if c.UsersFrom != "" {
+		return c.sendToMany(ctx, service, body, to)
 	}
+	body.Users = c.User
 	response, err := service.CreateNotificationsWithResponse(ctx, &client.CreateNotificationsParams{IdempotencyKey: c.IdempotencyKey}, body)
 	if err != nil {
 		return err
@@ -61,6 +61,22 @@ func (c *sendCommand) Run(ctx context.Context, to streams) error {
 		}
 	}
 	return nil
+}
+
+// notification is what to send, without the users.
+func (c *sendCommand) notification() (client.NewNotifications, error) {
+	ttl := int(c.TTL / time.Second)
+	body := client.NewNotifications{
+		Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag,
+		Ttl: &ttl, Urgency: c.Urgency, CollapseKey: c.CollapseKey, SendAt: c.SendAt,
+	}
+	if c.Data != "" {
+		if !json.Valid([]byte(c.Data)) {
+			return body, fmt.Errorf("--data is not valid JSON; quote text inside: --data '\"text\"'")
+		}
+		body.Data = json.RawMessage(c.Data)
+	}
+	return body, nil
 }
 
 const followEvery = 300 * time.Millisecond // how often send --wait asks

@@ -357,6 +357,11 @@ func TestCommands(t *testing.T) {
 	fails("--data is not valid JSON", "send", "-u", "ann", "-t", "x", "--data", "hello")
 	fails("missing flags: --title", "send", "-u", "ann")
 
+	later := strings.Fields(must("send", "-u", "bob", "-t", "later", "--send-at", time.Now().Add(time.Hour).Format(time.RFC3339)))[0]
+	require.Equal(t, later+"  1 cancelled, 0 sent before, 0 being sent\n", must("cancel", later))
+	fails("send_at", "send", "-u", "bob", "-t", "x", "--send-at", "tomorrow")
+	fails("There is nothing here", "cancel", "00000000-0000-7000-8000-000000000000")
+
 	once := []string{"send", "-u", "nobody", "-t", "once", "--idempotency-key", "k-1"}
 	require.Equal(t, must(once...), must(once...))
 	fails("Use a new key for a new request", "send", "-u", "nobody", "-t", "twice", "--idempotency-key", "k-1")
