@@ -8,7 +8,7 @@ COVERED  := ./push/... ./actors/... ./store/...
 COVERAGE := 80
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit race browser cover lint fmt generate fuzz bench deps clean
+.PHONY: help build run test unit race memory torture browser cover lint fmt generate fuzz bench deps clean
 
 help: ## List the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,16 +19,23 @@ build: ## Build bin/belfry
 run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
 	$(BIN) serve
 
-test: deps lint race cover ## Everything: lint, unit, both stores, race, real browser, coverage
+test: deps lint race memory cover ## Everything: lint, unit, both stores, race, real browser, coverage
 
 unit: ## The quick tests: no browser, no PostgreSQL needed
-	BELFRY_SKIP_BROWSER=1 $(GO) test ./...
+	BELFRY_SKIP_BROWSER=1 $(GO) test -short ./...
 
 race: deps ## All tests under the race detector, both stores and the real browser included
 	BELFRY_REQUIRE_POSTGRES=1 BELFRY_REQUIRE_FIREFOX=1 $(GO) test -race -timeout 20m ./...
 
 browser: deps ## The end-to-end test alone: the real binary, a real Firefox
 	BELFRY_REQUIRE_FIREFOX=1 $(GO) test -count 1 -v -run Browser ./cmd/belfry
+
+memory: ## A million pending notifications within 300 MB; not under the race detector
+	$(GO) test -v -run TestMemory -timeout 10m ./cmd/belfry
+
+torture: deps ## Kill the program 200 times for each store, and thousands of random sequences; some ten minutes
+	BELFRY_REQUIRE_POSTGRES=1 BELFRY_CRASH_KILLS=200 $(GO) test -count 1 -v -run TestCrash -timeout 60m ./cmd/belfry
+	$(GO) test -count 1 -v -run TestProperty -timeout 60m ./actors -rapid.checks=3000
 
 cover: deps ## Coverage of push, actors and store; fails below 80 % in any of them
 	BELFRY_REQUIRE_POSTGRES=1 .ci/coverage $(COVERAGE) push actors store

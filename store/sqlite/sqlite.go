@@ -136,7 +136,7 @@ var (
 			"journal_mode(WAL)",
 			"synchronous(FULL)",
 			"wal_autocheckpoint(4000)", // pages of 4 KiB: 16 MiB
-			"cache_size(-65536)",       // KiB, negative for SQLite's sake: 64 MiB
+			"cache_size(-32768)",       // KiB, negative for SQLite's sake: 32 MiB
 			"foreign_keys(ON)",
 		},
 	}
@@ -144,7 +144,7 @@ var (
 		"mode": {"ro"},
 		"_pragma": {
 			"busy_timeout(5000)",
-			"cache_size(-16384)", // 16 MiB for each reader
+			"cache_size(-8192)", // 8 MiB for each reader
 		},
 	}
 )

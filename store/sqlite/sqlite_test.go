@@ -76,7 +76,7 @@ func TestOpen_HasThePragmasInForceOnEveryConnection(t *testing.T) {
 	require.Equal(t, 1, writer.Stats().MaxOpenConnections)
 	requirePragmas(t, writer, map[string]any{
 		"journal_mode": "wal", "synchronous": int64(full), "busy_timeout": int64(5000),
-		"wal_autocheckpoint": int64(4000), "cache_size": int64(-65536), "foreign_keys": int64(1), "query_only": int64(off),
+		"wal_autocheckpoint": int64(4000), "cache_size": int64(-32768), "foreign_keys": int64(1), "query_only": int64(off),
 	})
 
 	require.Equal(t, 4, reader.Stats().MaxOpenConnections)
@@ -84,7 +84,7 @@ func TestOpen_HasThePragmasInForceOnEveryConnection(t *testing.T) {
 		conn, err := reader.Conn(t.Context())
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, conn.Close()) })
-		requirePragmas(t, conn, map[string]any{"journal_mode": "wal", "busy_timeout": int64(5000), "cache_size": int64(-16384)})
+		requirePragmas(t, conn, map[string]any{"journal_mode": "wal", "busy_timeout": int64(5000), "cache_size": int64(-8192)})
 		_, err = conn.ExecContext(t.Context(), `CREATE TABLE t (a)`)
 		require.ErrorContains(t, err, "readonly")
 	}
