@@ -342,18 +342,19 @@ func (s *System) Forget(ctx context.Context, user push.User) (forgotten store.Fo
 }
 
 // change makes a change of subscriptions, whether or not the caller waits for
-// it: one that was committed must reach the actors. After an error that leaves
-// it open whether it was, they all look again.
+// it: one that was committed must reach the actors. After ErrUnavailable, which
+// leaves it open whether it was, they all look again.
 func (s *System) change(ctx context.Context, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	err := do(ctx)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		for _, pid := range s.ranges {
-			s.send(pid, &doubt{})
-		}
+	if err == nil || errors.Is(err, store.ErrNotFound) {
+		return err
 	}
-	return err
+	for _, pid := range s.ranges {
+		s.send(pid, &doubt{})
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // Progress is what is known of a delivery that is not final.
@@ -398,8 +399,13 @@ func (s *System) Progress(ctx context.Context, user push.User, id push.ID) ([]Pr
 // cancel. ErrNotFound of package store; ErrUnavailable.
 func (s *System) Cancel(ctx context.Context, app string, id push.ID) error {
 	before, err := s.config.Store.GetNotification(ctx, app, id)
-	if err != nil || !before.Pending {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case !before.Pending:
+		return nil
 	}
 	n := before.Notification
 	c := &cancel{notification: n}

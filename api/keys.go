@@ -23,7 +23,7 @@ var AllScopes = []string{string(scopeSend), string(scopeSubscribe), string(scope
 func (s *Server) ListKeys(ctx context.Context, _ ListKeysRequestObject) (ListKeysResponseObject, error) {
 	keys, err := s.config.Store.ListAPIKeys(ctx, callerOf(ctx).app)
 	if err != nil {
-		return nil, err
+		return nil, stored(err)
 	}
 	answer := ListKeys200JSONResponse{Keys: make([]Key, len(keys))}
 	for i, key := range keys {
@@ -50,7 +50,7 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 	scopes := slices.Compact(slices.Sorted(slices.Values(body.Scopes)))
 	key, secret := NewAPIKey(callerOf(ctx).app, body.Name, scopes, time.Now())
 	if err := s.config.Store.CreateAPIKey(ctx, key); err != nil {
-		return nil, err
+		return nil, stored(err)
 	}
 	return CreateKey201JSONResponse{
 		Id: key.ID, Name: key.Name, Scopes: key.Scopes, CreatedAt: key.CreatedAt.UTC(), Key: secret,
@@ -63,7 +63,7 @@ func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) 
 		return nil, errNotFound
 	}
 	if err := s.keys.forget(ctx, s.config.Store, callerOf(ctx).app, request.Id); err != nil {
-		return nil, err
+		return nil, stored(err)
 	}
 	return DeleteKey204Response{}, nil
 }

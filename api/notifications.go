@@ -255,7 +255,7 @@ func (s *Server) CancelNotification(ctx context.Context, request CancelNotificat
 func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification, error) {
 	record, err := s.config.Store.GetNotification(ctx, app, id)
 	if err != nil {
-		return Notification{}, err
+		return Notification{}, stored(err)
 	}
 	sendAt := record.Notification.SendAt
 	scheduled := record.Pending && time.Now().Before(sendAt)
@@ -265,7 +265,7 @@ func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification
 			return Notification{}, err
 		}
 		if record, err = s.config.Store.GetNotification(ctx, app, id); err != nil {
-			return Notification{}, err
+			return Notification{}, stored(err)
 		}
 	}
 	answer := Notification{

@@ -104,6 +104,15 @@ func problemOf(err error) (p problem, internal bool) {
 	}
 }
 
+// stored makes ErrUnavailable of a store's error that says only that it could
+// not do it now.
+func stored(err error) error {
+	if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", actors.ErrUnavailable, err)
+}
+
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	p, internal := problemOf(err)
 	if internal {

@@ -59,7 +59,8 @@ func TestHealth(t *testing.T) {
 	r.must(http.StatusServiceUnavailable, request{path: "/readyz", key: "-"}, &health)
 	require.Equal(t, []string{"the store does not answer"}, health.Reasons)
 	got := r.do(request{method: "POST", path: "/v1/notifications", body: `{"user":"ann","title":"x"}`})
-	require.Contains(t, []int{http.StatusServiceUnavailable, http.StatusInternalServerError}, got.status)
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.NotEmpty(t, got.header.Get("Retry-After"))
 	require.NotContains(t, string(got.body), "sql", "internal errors stay inside")
 }
 

@@ -19,7 +19,7 @@ func (s *Server) ListSubscriptions(ctx context.Context, request ListSubscription
 	user := push.User{App: callerOf(ctx).app, ID: request.User}
 	found, err := s.config.Store.ListSubscriptions(ctx, []push.User{user})
 	if err != nil {
-		return nil, err
+		return nil, stored(err)
 	}
 	answer := ListSubscriptions200JSONResponse{Subscriptions: []Subscription{}}
 	for _, sub := range found[user] {
@@ -126,7 +126,7 @@ const subscriptionsMax = 100
 func (s *Server) checkRoom(ctx context.Context, sub push.Subscription, old push.Digest) error {
 	found, err := s.config.Store.ListSubscriptions(ctx, []push.User{sub.User})
 	if err != nil {
-		return err
+		return stored(err)
 	}
 	for _, known := range found[sub.User] {
 		if known.Digest == sub.Digest || known.Digest == old {
@@ -167,7 +167,7 @@ func (s *Server) put(ctx context.Context, who caller, old push.Digest, sub push.
 func (s *Server) isRegistered(ctx context.Context, sub push.Subscription) (bool, error) {
 	found, err := s.config.Store.ListSubscriptions(ctx, []push.User{sub.User})
 	if err != nil {
-		return false, err
+		return false, stored(err)
 	}
 	for _, known := range found[sub.User] {
 		if known.Digest == sub.Digest {
