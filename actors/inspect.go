@@ -71,10 +71,15 @@ func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Pa
 
 // absent describes an actor that its parent knows and that is not there now.
 func absent(found *inspected, path string) (Page, error) {
-	if found.childState == "" {
+	if found.known == nil {
 		return Page{}, fmt.Errorf("%w: %s", ErrNoActor, path)
 	}
-	return Page{Node: Node{Path: "/" + strings.Trim(path, "/"), State: found.childState, Restarts: found.restarts}}, nil
+	return Page{Node: found.known.node("/" + strings.Trim(path, "/"))}, nil
+}
+
+// node is what the parent can say in a child's stead.
+func (r *childRef) node(path string) Node {
+	return Node{Path: path, Kind: r.kind, State: r.state, Restarts: r.restarts, NextAttempt: r.next}
 }
 
 func (s *System) inspect(pid *actor.PID, ask *inspect) (*inspected, error) {
@@ -98,7 +103,7 @@ func (s *System) inspectAll(refs []childRef, parent string) []Node {
 	}
 	nodes := make([]Node, len(refs))
 	for i, ref := range refs {
-		nodes[i] = Node{Path: strings.TrimSuffix(parent, "/") + "/" + ref.name, State: ref.state, Restarts: ref.restarts}
+		nodes[i] = ref.node(strings.TrimSuffix(parent, "/") + "/" + ref.name)
 		if futures[i] == nil {
 			continue
 		}
@@ -136,7 +141,7 @@ func (s *System) pathOf(pid *actor.PID) string {
 func describe(ask *inspect, node Node, children map[string]childRef) *inspected {
 	answer := &inspected{node: node, total: len(children)}
 	if child, ok := children[ask.child]; ok {
-		answer.child, answer.restarts, answer.childState = child.pid, child.restarts, child.state
+		answer.child, answer.restarts, answer.known = child.pid, child.restarts, &child
 	}
 	if ask.limit == 0 {
 		return answer

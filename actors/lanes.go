@@ -163,7 +163,9 @@ var laneFailed = &carried{
 func (l *lanes) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(l.lanes))
 	for name, lane := range l.lanes {
-		refs[name] = lane.ref(name)
+		ref := lane.ref(name)
+		ref.kind = "lane"
+		refs[name] = ref
 	}
 	ctx.Respond(describe(ask, Node{Kind: "lanes", State: "running"}, refs))
 }

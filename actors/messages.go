@@ -25,16 +25,20 @@ type (
 		child    *actor.PID // nil if there is no such child
 		restarts int        // of that child
 
-		childState string     // what the parent knows of that child
-		children   []childRef // by name
-		more       bool       // there are more after these
-		total      int        // children, listed or not
+		known    *childRef  // what the parent knows of that child; nil if nothing
+		children []childRef // by name
+		more     bool       // there are more after these
+		total    int        // children, listed or not
 	}
 	childRef struct {
 		name     string
 		pid      *actor.PID // nil while the child is between two generations
-		state    string     // what the parent knows of a child without a pid
 		restarts int
+
+		// What the parent knows of a child without a pid.
+		kind  string
+		state string
+		next  time.Time
 	}
 )
 

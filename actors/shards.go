@@ -396,6 +396,7 @@ func (s *shards) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(s.users))
 	for user, r := range s.users {
 		ref := r.ref(userName(user))
+		ref.kind = "user"
 		if r.crashed {
 			ref.state = "crashed"
 		}

@@ -571,11 +571,11 @@ func (u *user) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(u.branches))
 	for _, b := range u.branches {
 		name := branchName(b.subscription)
-		ref := childRef{name: name, pid: b.pid, restarts: b.failures.total}
+		ref := childRef{name: name, pid: b.pid, restarts: b.failures.total, kind: "subscription"}
 		switch {
 		case b.pid != nil:
 		case b.standing == resting:
-			ref.state = "resting until " + b.subscription.Rest.Until.Format(time.RFC3339)
+			ref.state, ref.next = "resting", b.subscription.Rest.Until
 		case len(b.work) > 0:
 			ref.state = "crashed"
 		default:
