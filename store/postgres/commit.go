@@ -21,10 +21,11 @@ import (
 // Several Commits may run at once. Each touches notifications, pending,
 // deliveries and subscriptions in this order and sorted by key, and last the
 // pending rows that it parks or removes. The shared lock keeps DeleteUser, which
-// goes across all of them, out of the way.
+// goes across all of them, out of the way, and a new owner until this is done.
 func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, commitKey)
+	s.queueFence(&batch)
 	if len(group.Accepted) > 0 {
 		queueAccepted(&batch, group.Accepted)
 	}

@@ -22,6 +22,8 @@ const (
 	standbyPoll = 500 * time.Millisecond // how often a standby tries
 	heartbeat   = time.Second            // how often the owner asks whether its connection lives
 	pingTimeout = 3 * time.Second        // how long it waits for the answer
+
+	commitsTimeout = 2 * time.Second // how long a new owner waits for commits of the one before
 )
 
 // owner is the connection that holds the ownership lock, and the goroutine that
@@ -80,6 +82,9 @@ func (s *Store) waitForOwnership(ctx context.Context) (*pgx.Conn, error) {
 			err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, ownershipKey).Scan(&locked)
 		}
 		if locked {
+			err = awaitCommits(ctx, conn)
+		}
+		if locked && err == nil {
 			return conn, nil
 		}
 		if err != nil && conn != nil {
@@ -100,6 +105,24 @@ func (s *Store) waitForOwnership(ctx context.Context) (*pgx.Conn, error) {
 			return nil, errors.Join(ctx.Err(), err)
 		}
 	}
+}
+
+// awaitCommits waits until no Commit of the owner before is under way. Those
+// that begin now find that their process does not hold the lock. One whose
+// process was cut off in the middle may hold on for hours; it is not waited for.
+func awaitCommits(ctx context.Context, conn *pgx.Conn) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %d`, commitsTimeout.Milliseconds()))
+		if err == nil {
+			_, err = tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, commitKey)
+		}
+		return err
+	})
+	var refusal *pgconn.PgError
+	if errors.As(err, &refusal) && refusal.Code == "55P03" { // lock not available
+		return nil
+	}
+	return err
 }
 
 // incurable tells whether the server refused us as such: SQLSTATE class 28 is
@@ -129,6 +152,20 @@ func (s *Store) watch(ctx context.Context, o *owner) {
 			return
 		}
 	}
+}
+
+// queueFence makes a transaction fail, by a division by zero, if this process
+// was the active one and its session no longer holds the lock. An advisory lock
+// of one bigint is listed with its halves as classid and objid, and objsubid 1.
+func (s *Store) queueFence(batch *pgx.Batch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner == nil {
+		return
+	}
+	batch.Queue(`SELECT 1 / count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1
+		AND classid = $2::bigint::oid AND objid = $3::bigint::oid AND objsubid = 1`,
+		int32(s.owner.conn.PgConn().PID()), ownershipKey>>32, ownershipKey&0xffffffff)
 }
 
 // Lost is closed when the connection that holds the ownership lock broke.

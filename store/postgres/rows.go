@@ -26,10 +26,14 @@ func known(err error) error {
 		return store.ErrExists
 	case refusal.Code == "23503":
 		return store.ErrNotFound
+	case refusal.Code == "22012": // division by zero: see queueFence
+		return errNotActive
 	default:
 		return err
 	}
 }
+
+var errNotActive = errors.New("this is not the active process any more")
 
 // affected makes a change that found no row ErrNotFound.
 func affected(tag pgconn.CommandTag, err error) error {
