@@ -67,7 +67,7 @@ type Ownership interface {
 	// Lost is closed when an acquired ownership is no longer certain: the
 	// connection that holds PostgreSQL's advisory lock broke. The process
 	// must stop dispatching; until it does, its Commits fail from the moment
-	// that another one is active. SQLite's file lock cannot be lost.
+	// that another one has acquired and migrated. SQLite's file lock cannot be lost.
 	Lost() <-chan struct{}
 
 	// Migrate brings the schema up to date, forward only, under a lock so

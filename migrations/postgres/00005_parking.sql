@@ -24,3 +24,8 @@ ALTER TABLE subscriptions
     ADD COLUMN rest_attempts     integer,
     ADD COLUMN rest_status       integer,
     ADD COLUMN rest_reason       text;
+
+-- The epochs of the active processes. A process that lost the lock and has not
+-- noticed yet finds that its own is over, and cannot commit.
+
+CREATE SEQUENCE ownership_epoch;

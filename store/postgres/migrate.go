@@ -12,7 +12,7 @@ import (
 )
 
 // Migrate brings the schema up to date, forward only. Processes that start at
-// once take turns.
+// once take turns. The active process takes over with it.
 func (s *Store) Migrate(ctx context.Context) (applied int, err error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60)) // tries a minute, every second
 	if err != nil {
@@ -36,6 +36,9 @@ func (s *Store) Migrate(ctx context.Context) (applied int, err error) {
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("migrate postgres: %w", err)
+	}
+	if err := s.takeOver(ctx); err != nil {
+		return 0, fmt.Errorf("take over from the process before: %w", err)
 	}
 	return len(results), nil
 }

@@ -23,15 +23,16 @@ const (
 	heartbeat   = time.Second            // how often the owner asks whether its connection lives
 	pingTimeout = 3 * time.Second        // how long it waits for the answer
 
-	commitsTimeout = 2 * time.Second // how long a new owner waits for commits of the one before
+	commitsTimeout = 2 * time.Second // how long a new owner waits for Commits of the one before
 )
 
 // owner is the connection that holds the ownership lock, and the goroutine that
 // watches it.
 type owner struct {
-	conn *pgx.Conn
-	stop context.CancelFunc
-	done chan struct{}
+	conn  *pgx.Conn
+	stop  context.CancelFunc
+	done  chan struct{}
+	epoch int64 // in which nobody else may commit; 0 before it has begun
 }
 
 // Acquire makes this process the active one. It waits as a hot standby while
@@ -82,9 +83,6 @@ func (s *Store) waitForOwnership(ctx context.Context) (*pgx.Conn, error) {
 			err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, ownershipKey).Scan(&locked)
 		}
 		if locked {
-			err = awaitCommits(ctx, conn)
-		}
-		if locked && err == nil {
 			return conn, nil
 		}
 		if err != nil && conn != nil {
@@ -105,24 +103,6 @@ func (s *Store) waitForOwnership(ctx context.Context) (*pgx.Conn, error) {
 			return nil, errors.Join(ctx.Err(), err)
 		}
 	}
-}
-
-// awaitCommits waits until no Commit of the owner before is under way. Those
-// that begin now find that their process does not hold the lock. One whose
-// process was cut off in the middle may hold on for hours; it is not waited for.
-func awaitCommits(ctx context.Context, conn *pgx.Conn) error {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %d`, commitsTimeout.Milliseconds()))
-		if err == nil {
-			_, err = tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, commitKey)
-		}
-		return err
-	})
-	var refusal *pgconn.PgError
-	if errors.As(err, &refusal) && refusal.Code == "55P03" { // lock not available
-		return nil
-	}
-	return err
 }
 
 // incurable tells whether the server refused us as such: SQLSTATE class 28 is
@@ -154,18 +134,54 @@ func (s *Store) watch(ctx context.Context, o *owner) {
 	}
 }
 
+// takeOver begins this owner's epoch, if it is the owner: Commits of the one
+// before fail from here on. It waits until none is under way, except for one
+// whose process was cut off in the middle, which may hold on for hours.
+func (s *Store) takeOver(ctx context.Context) error {
+	s.mu.Lock()
+	o := s.owner
+	s.mu.Unlock()
+	if o == nil {
+		return nil
+	}
+	err := s.lockCommits(ctx)
+	if err != nil && !isLockTimeout(err) {
+		return err
+	}
+	var epoch int64
+	if err := s.pool.QueryRow(ctx, `SELECT nextval('ownership_epoch')`).Scan(&epoch); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	o.epoch = epoch
+	s.mu.Unlock()
+	return nil
+}
+
+// lockCommits returns once no Commit is under way.
+func (s *Store) lockCommits(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = %d`, commitsTimeout.Milliseconds())); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, commitKey)
+		return err
+	})
+}
+
+func isLockTimeout(err error) bool {
+	var refusal *pgconn.PgError
+	return errors.As(err, &refusal) && refusal.Code == "55P03" // lock not available
+}
+
 // queueFence makes a transaction fail, by a division by zero, if this process
-// was the active one and its session no longer holds the lock. An advisory lock
-// of one bigint is listed with its halves as classid and objid, and objsubid 1.
+// was the active one and another one's epoch has begun.
 func (s *Store) queueFence(batch *pgx.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.owner == nil {
-		return
+	if s.owner != nil && s.owner.epoch != 0 {
+		batch.Queue(`SELECT 1 / count(*) FROM ownership_epoch WHERE last_value = $1`, s.owner.epoch)
 	}
-	batch.Queue(`SELECT 1 / count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1
-		AND classid = $2::bigint::oid AND objid = $3::bigint::oid AND objsubid = 1`,
-		int32(s.owner.conn.PgConn().PID()), ownershipKey>>32, ownershipKey&0xffffffff)
 }
 
 // Lost is closed when the connection that holds the ownership lock broke.

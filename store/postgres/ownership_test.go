@@ -55,8 +55,10 @@ func TestAcquire_OfAnotherDatabaseIsIndependent(t *testing.T) {
 
 func TestLost_IsClosedWhenTheOwnersConnectionIsTerminated(t *testing.T) {
 	address := storetest.Postgres(t).NewDatabase(t)
-	first, second := migrated(t, address), open(t, address)
+	first, second := open(t, address), open(t, address)
 	require.NoError(t, first.Acquire(t.Context()))
+	_, err := first.Migrate(t.Context())
+	require.NoError(t, err)
 	acquired := acquire(t.Context(), second)
 	waitForStandby(t, address)
 
@@ -66,6 +68,8 @@ func TestLost_IsClosedWhenTheOwnersConnectionIsTerminated(t *testing.T) {
 	requireClosed(t, first.Lost())
 	require.NoError(t, <-acquired)
 	require.NoError(t, first.Ping(t.Context()), "its pool lives")
+	_, err = second.Migrate(t.Context())
+	require.NoError(t, err)
 	late := storetest.NewSamples().Notification(storetest.User("ann"))
 	require.ErrorContains(t, first.Commit(t.Context(), store.Group{Accepted: []push.Notification{late}}), "not the active process")
 	require.NoError(t, second.Commit(t.Context(), store.Group{Accepted: []push.Notification{late}}))
