@@ -5,15 +5,18 @@
 //	belfry                             root.go          who restarts whom, how often, and what then
 //	├─ journal                         journal.go       group commit of accepted work and of outcomes
 //	├─ lanes                           lanes.go         finds or spawns a lane
-//	│  └─ <app>:<kind>:<host>          lane.go          permits and pause of one push host; carries the sends
+//	│  └─ <app>:<kind>:<host>          lane.go          the way to one push host: permits, breaker, pause; carries the sends
 //	├─ registry                        registry.go      one supervisor over the shard ranges
 //	│  └─ <range>                      shards.go        finds or spawns users; refills from the store; lets idle users go
 //	│     └─ <app>:<user>              user.go          caches subscriptions, fans out, keeps order, completes
 //	│        └─ <kind>-<digest>        subscription.go  one endpoint: its queue, one in flight, retry, gone
-//	└─ janitor                         janitor.go       retention, sweep
+//	└─ janitor                         janitor.go       retention, unused subscriptions, sweep
 //
-// supervisor.go is what the root and the registry are made of, guest.go how a parent sees a child that
-// comes and goes, messages.go the whole protocol.
+// messages.go is the whole protocol, supervisor.go what the root and the registry are made of, guest.go
+// how a parent sees a child that comes and goes, gate.go how a lane learns from its results. What is too
+// much for one file stands beside it: shards_window.go how work comes in, shards_due.go how parked work
+// comes back, user_rest.go how a user leaves a subscription alone that fails, *_crash.go what happens then.
+// notify.go and change.go are what others ask of System.
 //
 // # The path of a notification
 //

@@ -10,13 +10,7 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-const (
-	reviveBase    = 100 * time.Millisecond // the first pause before a crashed subscription starts anew; doubles
-	reviveLimit   = 30 * time.Second       // the longest such pause
-	reviveMax     = 5                      // crashes on one notification before it is rejected there
-	seenEvery     = 30 * 24 * time.Hour    // how old SeenAt may get before a delivery renews it
-	crashedReason = "Belfry failed to deliver this notification several times: see its log"
-)
+const seenEvery = 30 * 24 * time.Hour // how old SeenAt may get before a delivery renews it
 
 // user caches a user's subscriptions, hands each notification to all of them
 // and tells the journal what became of it. It keeps what every subscription
@@ -27,7 +21,8 @@ const (
 // is accepted after a change goes to the subscriptions as they are then.
 //
 // How it leaves subscriptions alone that fail, and takes up again what waited
-// for them meanwhile, is in user_rest.go.
+// for them meanwhile, is in user_rest.go; what it does when one panics, in
+// user_crash.go.
 type user struct {
 	system *System
 	key    push.User
@@ -240,13 +235,6 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 	u.letGo(ctx, work)
 }
 
-// answer tells who cancelled the notification that it was seen to.
-func (d *deliver) answer(ctx actor.Context) {
-	for _, asker := range d.askers {
-		ctx.Send(asker, &cancelled{})
-	}
-}
-
 // give adds a notification to a subscription's work.
 func (u *user) give(ctx actor.Context, b *branch, work *openWork) {
 	work.left++
@@ -410,51 +398,6 @@ func (u *user) named(b *branch) store.UserSubscription {
 	return store.UserSubscription{User: u.key, Digest: b.subscription.Digest}
 }
 
-// onCancel takes a notification back wherever it has not begun to be sent. It
-// answers once the subscriptions have seen to it.
-func (u *user) onCancel(ctx actor.Context, c *cancel) {
-	u.handled++
-	work := u.open[c.notification.ID]
-	if work == nil {
-		u.cancelUnopened(ctx, c)
-		return
-	}
-	work.cancelled = true
-	asked := &gathering{asker: c.asker, answer: &cancelled{}}
-	for _, b := range u.branches {
-		switch {
-		case !slices.Contains(b.work, work):
-		case b.pid != nil:
-			asked.missing++
-			ctx.Send(b.pid, &drop{id: c.notification.ID, asked: asked})
-		default: // between two generations
-			b.drop(work)
-			u.conclude(ctx, b, work, push.StateCancelled, "")
-		}
-	}
-	for len(work.off) > 0 {
-		b := work.off[0]
-		work.takeOff(b)
-		u.conclude(ctx, b, work, push.StateCancelled, "")
-	}
-	asked.finish(ctx)
-}
-
-// cancelUnopened cancels what waits for the cache, or in the store.
-func (u *user) cancelUnopened(ctx actor.Context, c *cancel) {
-	d := &deliver{notification: c.notification, done: c.done}
-	if i := slices.IndexFunc(u.waiting, func(w *deliver) bool { return w.notification.ID == c.notification.ID }); i >= 0 {
-		d.done, d.askers = u.waiting[i].done, u.waiting[i].askers
-		u.waiting[i] = d
-	} else if !u.current {
-		u.waiting = append(u.waiting, d)
-	}
-	d.askers = append(slices.Clone(d.askers), c.asker)
-	if u.current {
-		u.fanOut(ctx, d)
-	}
-}
-
 func (u *user) onProgressed(p *progressed) {
 	if work := u.open[p.id]; work != nil {
 		work.progress(p.digest, p.at)
@@ -466,62 +409,6 @@ func (w *openWork) progress(at push.Digest, last attempt) {
 		w.live = make(map[push.Digest]attempt, 1)
 	}
 	w.live[at] = last
-}
-
-// HandleFailure stops a subscription that panicked. After a pause, its next
-// generation gets what it had not concluded.
-func (u *user) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
-	b := u.branchOf(child)
-	if b == nil {
-		ctx.StopChildren(child)
-		return
-	}
-	now := time.Now()
-	row := b.failures.add(now)
-	pause := backoff(reviveBase, reviveLimit, row)
-	u.system.config.Observe(failureOf(u.system, child, reason, b.failures.total, pause))
-	b.pid = nil
-	// Sent by a timer, so that it comes after every message that the crashed
-	// one had sent before.
-	u.system.after(pause, u.self, &revive{digest: b.subscription.Digest, generation: b.generation})
-	ctx.StopChildren(child)
-}
-
-func (u *user) branchOf(pid *actor.PID) *branch {
-	for _, b := range u.branches {
-		if b.pid != nil && b.pid.Id == pid.Id {
-			return b
-		}
-	}
-	return nil
-}
-
-func (u *user) onRevive(ctx actor.Context, r *revive) {
-	b := u.branches[r.digest]
-	if b == nil || b.generation != r.generation || b.pid != nil {
-		return
-	}
-	if b.removed {
-		u.concludeAll(ctx, b, push.StateUnsubscribed)
-		delete(u.branches, r.digest)
-	}
-	if len(b.work) == 0 {
-		return
-	}
-	first := b.work[0]
-	if b.suspect != first.notification.ID {
-		b.suspect, b.crashes = first.notification.ID, 0
-	}
-	b.crashes++
-	if b.crashes >= reviveMax {
-		b.drop(first)
-		u.conclude(ctx, b, first, push.StateRejected, crashedReason)
-		u.letGo(ctx, first)
-	}
-	if len(b.work) > 0 {
-		u.start(ctx, b)
-	}
-	u.tidy(ctx, b)
 }
 
 func (u *user) onTrack(ctx actor.Context, t *track) {
