@@ -26,9 +26,10 @@
 // the IDs. That actor holds a bounded window of work; beyond it, work stays in the
 // store and is read back in order. The user fans out to one actor per
 // subscription. That one hands a message to the lane of its push host, one at
-// a time, and waits, retries or concludes by the outcome. Conclusions go to
-// the journal, which writes them in groups and removes the pending row with
-// the last of them.
+// a time, and waits, retries or concludes by the outcome. If the next attempt is
+// far off, the subscription rests and its work is parked in the store: nothing of
+// it stays in memory. Conclusions go to the journal, which writes them in groups
+// and removes the pending row with the last of them.
 //
 // # What holds
 //

@@ -16,7 +16,6 @@ var (
 	hung    = push.Result{Outcome: push.Retry, Reason: "time-out"}
 	slowed  = push.Result{Outcome: push.Retry, Status: 429, Reason: "slow down"}
 	goneOne = push.Result{Outcome: push.Gone, Status: 410, Reason: "gone"}
-	denied  = push.Result{Outcome: push.Refused, Status: 403, Reason: "bad key"}
 )
 
 // gateAt is a gate with a clock of its own.
