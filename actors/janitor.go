@@ -111,6 +111,9 @@ func (j *janitor) onAudited(ctx actor.Context, a *audited) {
 	switch {
 	case a.err != nil:
 		j.system.config.Observe(StoreFailed{What: "count pending work and remove unused subscriptions", Err: a.err})
+		for _, pid := range j.system.ranges { // it may have removed some
+			ctx.Send(pid, &doubt{})
+		}
 		return
 	case len(a.unused) == maintainBatch:
 		j.audit(ctx)

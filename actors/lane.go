@@ -64,7 +64,9 @@ func (l *lane) Receive(ctx actor.Context) {
 	case *probe:
 		l.pump(ctx)
 	case *prune:
-		l.onPrune(ctx)
+		if message.life == l.life {
+			l.onPrune(ctx)
+		}
 	case *halt:
 		l.onHalt(ctx)
 	case *drain:
@@ -87,7 +89,7 @@ func (l *lane) onWithdraw(ctx actor.Context) {
 	*l.handled++
 	for i, w := range l.queue {
 		if w.from.Equal(ctx.Sender()) {
-			l.queue = append(l.queue[:i:i], l.queue[i+1:]...)
+			l.queue = slices.Delete(l.queue, i, i+1)
 			ctx.Respond(&carried{verdict: verdictWithdrawn})
 			return
 		}
@@ -104,7 +106,7 @@ func (l *lane) pump(ctx actor.Context) {
 		l.looks = 0
 	} else if !l.pruning {
 		l.pruning = true
-		l.system.after(pruneEvery, ctx.Self(), &prune{})
+		l.system.after(pruneEvery, ctx.Self(), &prune{life: l.life})
 	}
 }
 
@@ -141,7 +143,7 @@ func (l *lane) trim(ctx actor.Context) {
 		last := len(l.queue) - 1
 		ctx.Send(l.queue[last].from, &carried{
 			verdict: verdictShut,
-			until:   until.Add(rand.N(max(longest, until.Sub(now)) / 2)), // not all at once
+			until:   until.Add(rand.N(max(longest, until.Sub(now)))), // not all at once
 			result:  why,
 		})
 		l.queue[last] = waitingSend{}
@@ -157,8 +159,10 @@ func (l *lane) room(now time.Time) (int, time.Time) {
 		return math.MaxInt, time.Time{}
 	case l.gate.until.Sub(now) > longest:
 		return few, l.gate.until
-	case l.gate.isShut():
+	case l.gate.isShut() && l.gate.until.After(now):
 		return shutQueueMax, l.gate.until
+	case l.gate.isShut(): // the probe is under way
+		return shutQueueMax, now.Add(longest)
 	case l.looks >= judgedAfter:
 		pace := l.gate.tally.sum(now, judgedAfter).sends
 		return max(few, pace*int(longest/pruneEvery)/judgedAfter), now.Add(longest)

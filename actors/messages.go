@@ -119,7 +119,9 @@ type (
 	}
 
 	probe struct{} // from a lane's own timer: the pause is over
-	prune struct{} // from a lane's own timer: look for expired work
+	prune struct { // from a lane's own timer: look for expired work
+		life uint64
+	}
 )
 
 // To a shard range.
@@ -178,6 +180,7 @@ type (
 	loaded    struct{ read cacheRead }   // from its own read of the store
 	recovered struct{ read userRead }    // from its own read of the store
 	caughtUp  struct{ read userRead }    // from its own read of the store
+	begun     struct{ err error }        // from its own flush of the journal
 	found     struct{ read dueRead }     // from its own read of the store
 	fetched   struct{ read fetchRead }   // from its own read of the store
 	tick      struct{}                   // from its own timer
@@ -191,6 +194,7 @@ type (
 	deliver struct {
 		notification push.Notification
 		done         []push.Digest // where its delivery is final already
+		back         bool          // it was parked, because some subscriptions rest
 		askers       []*actor.PID  // who cancelled it: it is not to be sent, and they get cancelled
 	}
 

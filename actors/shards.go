@@ -38,21 +38,26 @@ type shards struct {
 	own    push.ShardRange
 	users  map[push.User]*resident
 
-	window  map[push.ID]*resident // handed out and not finished
-	cursor  push.ID               // up to here, all was handed out or is a behind user's
-	newest  push.ID               // the newest committed one it knows of
-	filling bool                  // a read of the store is under way
+	begun bool // the journal has committed what an earlier incarnation's users recorded
+
+	window  map[push.ID]place // handed out and not finished
+	backs   int               // of these, what was parked and came back
+	cursor  push.ID           // up to here, all was handed out or is a behind user's
+	newest  push.ID           // the newest committed one it knows of
+	filling bool              // a read of the store is under way
 
 	loading bool        // subscriptions are being read
 	load    []push.User // whose subscriptions are wanted
 
-	due      store.Parking     // up to here, what is due was told to its user
-	nextDue  time.Time         // when to look for more; zero for not before something is parked
-	looking  bool              // a read of who has work that is due is under way
-	told     int               // users who were told, and have not got it
-	fetches  []store.UserAfter // who asked for what is due
-	fetching bool              // a read of that is under way
-	finished map[push.ID]bool  // during that read
+	due      store.Parking    // up to here, what is due was told to its user
+	nextDue  time.Time        // when to look for more; zero for not before something is parked
+	looking  bool             // a read of who has work that is due is under way
+	told     int              // users who were told, and have not got it
+	fetches  []asked          // who wants what is due
+	fetching bool             // a read of that is under way
+	finished map[push.ID]bool // during that read
+
+	cancelled map[push.ID]time.Time // lately, and when: a read that is under way may still find them
 
 	suspects map[push.ID]bool // pending in the store, and held by nobody, at the last sweep
 	sweeping bool
@@ -65,11 +70,17 @@ type shards struct {
 	ending    bool   // stopping: who came now would never be told to leave
 }
 
+// place is a notification's in the window.
+type place struct {
+	owner *resident
+	back  bool // it was parked and came back: it has room of its own
+}
+
 // resident is a user as the owner of its shard sees it.
 type resident struct {
 	guest
 	user    push.User
-	share   int     // notifications of this user in the window
+	share   int     // notifications of this user in the window, but for those that came back
 	last    push.ID // the newest of them
 	skipped push.ID // the newest that was left in the store; beyond last, the user is behind
 	catchUp bool    // a read of what was left is under way
@@ -110,8 +121,12 @@ type (
 		next  time.Time // when more is due; zero if there is none
 		err   error
 	}
+	asked struct {
+		store.UserAfter
+		from string // the generation that did
+	}
 	fetchRead struct {
-		users   []store.UserAfter
+		users   []asked
 		limit   int // for each
 		pending map[push.User][]store.Pending
 		err     error
@@ -236,11 +251,13 @@ func (s *shards) receive(ctx actor.Context, message any) {
 		s.onSwept(ctx, message.read)
 	case *tick:
 		s.onTick(ctx)
+	case *begun:
+		s.onBegun(ctx, message.err)
 	case *reload:
-		s.fill(ctx, 1)
-		s.loadCaches(ctx)
-		s.look(ctx)
-		s.serveFetches(ctx)
+		if !s.begun {
+			s.begin(ctx)
+		}
+		s.advance(ctx)
 	case *settle:
 		s.onSettle(ctx)
 	case *settledDown:
@@ -266,13 +283,39 @@ func (s *shards) read(ctx actor.Context, do func(ctx context.Context) any) {
 // onStarted begins with whatever the store says is left to do.
 func (s *shards) onStarted(ctx actor.Context) {
 	s.users = make(map[push.User]*resident)
-	s.window = make(map[push.ID]*resident)
+	s.window = make(map[push.ID]place)
+	s.cancelled = make(map[push.ID]time.Time)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
 	s.expect(time.Now())
 	s.timer = s.later(ctx, tickEvery, &tick{})
+	s.begin(ctx)
+}
+
+// begin waits until the journal has committed all that was recorded before:
+// only then is the store's word on what is left, and on who rests, the last.
+func (s *shards) begin(ctx actor.Context) {
+	s.read(ctx, func(context.Context) any {
+		_, err := s.system.ask(s.system.journal, &flush{}, storeTimeout)
+		return &begun{err: err}
+	})
+}
+
+func (s *shards) onBegun(ctx actor.Context, err error) {
+	if err != nil {
+		s.later(ctx, reloadAfter, &reload{})
+		return
+	}
+	s.begun = true
+	s.advance(ctx)
+}
+
+// advance goes on with whatever can be gone on with.
+func (s *shards) advance(ctx actor.Context) {
 	s.fill(ctx, 1)
+	s.loadCaches(ctx)
 	s.look(ctx)
+	s.serveFetches(ctx)
 }
 
 // tell sends a counted message to a user, or keeps it for its next generation.
@@ -309,11 +352,10 @@ func (s *shards) storeFailed(ctx actor.Context, what string, err error) {
 
 func (s *shards) onForget(ctx actor.Context, user push.User) {
 	s.forgotten++
-	maps.DeleteFunc(s.window, func(_ push.ID, r *resident) bool { return r.user == user })
 	if r := s.users[user]; r != nil {
+		s.clear(r)
 		r.held, r.crashed, r.reading = nil, false, false
-		r.share, r.skipped, r.catchUp = 0, r.last, false
-		s.forgetTold(r)
+		r.skipped = r.last
 		switch {
 		case r.present():
 			r.stop(ctx)
@@ -343,9 +385,8 @@ func (s *shards) onTick(ctx actor.Context) {
 		r.offerDrain(ctx, now, idleAfter)
 		s.catchUp(ctx, r)
 	}
-	s.fill(ctx, 1)
-	s.look(ctx)
-	s.serveFetches(ctx)
+	maps.DeleteFunc(s.cancelled, func(_ push.ID, at time.Time) bool { return now.Sub(at) > storeTimeout })
+	s.advance(ctx)
 	s.timer = s.later(ctx, tickEvery, &tick{})
 }
 

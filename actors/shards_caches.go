@@ -20,7 +20,7 @@ func (s *shards) want(ctx actor.Context, user push.User, r *resident) {
 }
 
 func (s *shards) loadCaches(ctx actor.Context) {
-	if s.loading || len(s.load) == 0 {
+	if !s.begun || s.loading || len(s.load) == 0 {
 		return
 	}
 	s.loading = true

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -77,7 +76,7 @@ func (s *shards) onRecovered(ctx actor.Context, read userRead) {
 	}
 	var work []any
 	for _, p := range read.pending {
-		s.occupy(r, p.Notification.ID)
+		s.occupy(r, p.Notification.ID, false)
 		work = append(work, &deliver{notification: p.Notification, done: p.Done})
 	}
 	r.held = append(work, r.held...)
@@ -97,19 +96,22 @@ func later(a, b push.ID) push.ID {
 // asked for it.
 func (s *shards) clear(r *resident) {
 	s.release(r)
-	maps.DeleteFunc(s.window, func(_ push.ID, owner *resident) bool { return owner == r })
-	r.share, r.catchUp = 0, false
+	for id, p := range s.window {
+		if p.owner == r {
+			s.free(id)
+		}
+	}
+	r.catchUp = false
 	s.forgetTold(r)
-	s.fetches = slices.DeleteFunc(s.fetches, func(asked store.UserAfter) bool { return asked.User == r.user })
+	s.fetches = slices.DeleteFunc(s.fetches, func(a asked) bool { return a.User == r.user })
 }
 
 // release leaves in the store what is held for a user's next generation.
 func (s *shards) release(r *resident) {
 	r.held = slices.DeleteFunc(r.held, func(message any) bool {
 		d, ok := message.(*deliver)
-		if ok && s.window[d.notification.ID] == r {
-			delete(s.window, d.notification.ID)
-			r.share--
+		if ok {
+			s.free(d.notification.ID)
 		}
 		return ok
 	})

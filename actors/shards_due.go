@@ -19,9 +19,9 @@ import (
 // What is due has a mark of its own, like the cursor of the window: all that
 // is due up to the mark was told to its user. A restart begins at zero.
 
-// dueRoom is how much beyond the window what comes back may take, so that it
-// gets its turn while direct work fills the window: a quarter.
-func (s *shards) dueRoom() int { return s.system.config.Window*5/4 - len(s.window) }
+// dueRoom is how much more may come back. It has room of its own, a quarter of
+// the window: neither does it wait for fresh work, nor the other way round.
+func (s *shards) dueRoom() int { return max(1, s.system.config.Window/4) - s.backs }
 
 // expect makes sure that the range looks again at that time. What became
 // durable late may be due already, before the mark.
@@ -41,7 +41,7 @@ func (s *shards) expect(at time.Time) {
 // look reads who has work that is due, if it is time.
 func (s *shards) look(ctx actor.Context) {
 	now := time.Now().Truncate(time.Millisecond)
-	if s.looking || s.nextDue.IsZero() || now.Before(s.nextDue) || s.dueRoom() <= 0 || s.told >= readMax {
+	if !s.begun || s.looking || s.nextDue.IsZero() || now.Before(s.nextDue) || s.dueRoom() <= 0 || s.told >= readMax {
 		return
 	}
 	s.looking, s.nextDue = true, time.Time{}
@@ -64,12 +64,13 @@ func (s *shards) onFound(ctx actor.Context, read dueRead) {
 		return
 	}
 	for _, d := range read.due {
-		if s.window[d.Notification] == nil {
+		if !s.isOld(d.Notification) {
 			s.tellDue(ctx, s.residentOf(ctx, d.User))
 		}
 	}
+	meanwhile := s.nextDue // of what became durable during the read, and is not in it
 	switch {
-	case s.due != read.after: // something became durable late: look again from there
+	case s.due != read.after: // some of that is due before the mark: look again from there
 		s.expect(read.upTo)
 	case len(read.due) == readMax:
 		s.due = read.due[readMax-1].Parking
@@ -78,6 +79,7 @@ func (s *shards) onFound(ctx actor.Context, read dueRead) {
 		s.due = store.Parking{Notification: lastID, Until: read.upTo}
 		s.expect(read.next)
 	}
+	s.expect(meanwhile)
 	s.look(ctx)
 }
 
@@ -116,23 +118,30 @@ func (s *shards) onFetch(ctx actor.Context, f *fetch) {
 	if r == nil || !r.present() || r.pid.Id != f.from.Id {
 		return // of a generation that is no more
 	}
-	s.fetches = append(s.fetches, store.UserAfter{User: f.user, After: f.after})
+	s.fetches = append(s.fetches, asked{store.UserAfter{User: f.user, After: f.after}, f.from.Id})
 	s.serveFetches(ctx)
 }
 
 func (s *shards) serveFetches(ctx actor.Context) {
 	room := s.dueRoom()
-	if s.fetching || len(s.fetches) == 0 || room <= 0 {
+	if !s.begun || s.fetching || len(s.fetches) == 0 || room <= 0 {
 		return
 	}
 	s.fetching = true
 	s.finished = make(map[push.ID]bool)
-	var users []store.UserAfter
+	var users []asked
 	users, s.fetches = cut(s.fetches, min(room, fetchMax))
 	limit := min(max(1, room/len(users)), s.system.config.share())
+	places := make([]store.UserAfter, len(users))
+	for i, asked := range users {
+		places[i] = asked.UserAfter
+		if r := s.users[asked.User]; r != nil {
+			s.forgetTold(r) // what comes due from now on is not in this read
+		}
+	}
 	s.read(ctx, func(ctx context.Context) any {
 		read := fetchRead{users: users, limit: limit}
-		read.pending, read.err = s.system.config.Store.ListDueOf(ctx, users, time.Now(), limit)
+		read.pending, read.err = s.system.config.Store.ListDueOf(ctx, places, time.Now(), limit)
 		return &fetched{read}
 	})
 }
@@ -150,7 +159,7 @@ func (s *shards) onFetched(ctx actor.Context, read fetchRead) {
 	}
 	for _, asked := range read.users {
 		r := s.users[asked.User]
-		if r == nil || !r.present() {
+		if r == nil || !r.present() || r.pid.Id != asked.from {
 			continue // its next generation asks again
 		}
 		page := read.pending[asked.User]
@@ -158,12 +167,11 @@ func (s *shards) onFetched(ctx actor.Context, read fetchRead) {
 		for _, p := range page {
 			id := p.Notification.ID
 			answer.upTo = id
-			if s.window[id] == nil && !finished[id] {
-				s.occupy(r, id)
+			if !s.isOld(id) && !finished[id] {
+				s.occupy(r, id, true)
 				answer.pending = append(answer.pending, p)
 			}
 		}
-		s.forgetTold(r)
 		s.tell(ctx, r, answer)
 	}
 	s.serveFetches(ctx)
@@ -173,21 +181,24 @@ func (s *shards) onFetched(ctx actor.Context, read fetchRead) {
 // onLeft takes a parked notification out of the window.
 func (s *shards) onLeft(ctx actor.Context, l *left) {
 	s.expect(l.until)
-	if r := s.window[l.id]; r != nil && r.pid != nil && r.pid.Id == l.from.Id {
-		s.vacate(ctx, l.id, r)
+	if p, ok := s.window[l.id]; ok && p.owner.pid != nil && p.owner.pid.Id == l.from.Id {
+		s.free(l.id)
+		s.catchUp(ctx, p.owner)
 		s.fill(ctx, s.half())
+		s.serveFetches(ctx)
 	}
 }
 
 // onCancel has a user take a notification back. One that is not in the window
-// gets a place there, so that no read that is under way hands it out.
+// gets a place there, and is remembered for as long as a read may take that
+// still finds it.
 func (s *shards) onCancel(ctx actor.Context, c *cancel) {
 	id := c.notification.ID
 	r := s.residentOf(ctx, c.notification.User)
-	if s.window[id] == nil {
-		s.forgotten++
-		s.occupy(r, id)
+	if _, inHand := s.window[id]; !inHand {
+		s.occupy(r, id, false)
 	}
+	s.cancelled[id] = time.Now()
 	told := *c
 	told.asker = ctx.Sender()
 	s.tell(ctx, r, &told)

@@ -20,7 +20,7 @@ func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 		if n.ID.Compare(s.newest) <= 0 {
 			continue // a read of the store will find it, or has
 		}
-		if direct := !s.behind() && len(s.window) < s.system.config.Window; direct {
+		if direct := s.begun && !s.behind() && s.room() > 0; direct {
 			if n.SendAt.IsZero() {
 				s.take(ctx, store.Pending{Notification: n})
 			}
@@ -55,34 +55,60 @@ func (s *shards) residentOf(ctx actor.Context, user push.User) *resident {
 }
 
 func (s *shards) give(ctx actor.Context, r *resident, p store.Pending) {
-	s.hold(r, p.Notification.ID)
+	id := p.Notification.ID
+	if s.isOld(id) {
+		r.last = later(r.last, id)
+		return
+	}
+	s.hold(r, id)
 	if r.crashed && !r.reading {
 		return // the read that precedes its next generation will find it
 	}
 	s.tell(ctx, r, &deliver{notification: p.Notification, done: p.Done})
 }
 
+// isOld tells whether the store's word on a pending notification is old: it is
+// in hand, or was cancelled while it was read.
+func (s *shards) isOld(id push.ID) bool {
+	_, inHand := s.window[id]
+	_, cancelled := s.cancelled[id]
+	return inHand || cancelled
+}
+
 // hold counts a notification as in the window that comes from the store in
 // its turn.
 func (s *shards) hold(r *resident, id push.ID) {
-	s.occupy(r, id)
-	if id.Compare(r.last) > 0 { // the sweep finds older ones
-		r.last = id
-	}
+	s.occupy(r, id, false)
+	r.last = later(r.last, id) // the sweep finds older ones
 }
 
 // occupy gives a notification its place in the window.
-func (s *shards) occupy(r *resident, id push.ID) {
-	s.window[id] = r
-	r.share++
+func (s *shards) occupy(r *resident, id push.ID, back bool) {
+	s.free(id)
+	s.window[id] = place{owner: r, back: back}
+	if back {
+		s.backs++
+	} else {
+		r.share++
+	}
 }
 
-// vacate takes a notification out of the window.
-func (s *shards) vacate(ctx actor.Context, id push.ID, r *resident) {
+// free takes a notification out of the window.
+func (s *shards) free(id push.ID) {
+	p, ok := s.window[id]
+	switch {
+	case !ok:
+		return
+	case p.back:
+		s.backs--
+	default:
+		p.owner.share--
+	}
 	delete(s.window, id)
-	r.share--
-	s.catchUp(ctx, r)
 }
+
+// room is how many more the window takes.
+func (s *shards) room() int { return s.system.config.Window - (len(s.window) - s.backs) }
 
 // behind tells whether work of this user was left in the store.
 func (r *resident) behind() bool { return r.skipped.Compare(r.last) > 0 }
@@ -90,7 +116,7 @@ func (r *resident) behind() bool { return r.skipped.Compare(r.last) > 0 }
 // catchUp reads what was left in the store of a user who has worked off half
 // of its share.
 func (s *shards) catchUp(ctx actor.Context, r *resident) {
-	if !r.behind() || r.catchUp || r.crashed || r.share > s.system.config.share()/2 {
+	if !s.begun || !r.behind() || r.catchUp || r.crashed || r.share > s.system.config.share()/2 {
 		return
 	}
 	r.catchUp = true
@@ -114,7 +140,7 @@ func (s *shards) onCaughtUp(ctx actor.Context, read userRead) {
 	if r.crashed {
 		return // its next generation begins with a read of its own
 	}
-	for _, p := range read.pending { // none of them is in the window: they are newer than last
+	for _, p := range read.pending {
 		s.give(ctx, r, p)
 	}
 	if len(read.pending) == 0 {
@@ -131,8 +157,8 @@ func (s *shards) half() int { return max(1, s.system.config.Window/2) }
 // much room for them. Every tick fills whatever room there is, because what
 // fills the window may be waiting for a long time.
 func (s *shards) fill(ctx actor.Context, atLeast int) {
-	room := s.system.config.Window - len(s.window)
-	if s.filling || s.newest.Compare(s.cursor) <= 0 || room < atLeast {
+	room := s.room()
+	if !s.begun || s.filling || s.newest.Compare(s.cursor) <= 0 || room < atLeast {
 		return
 	}
 	s.filling = true
@@ -150,7 +176,7 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 		return
 	}
 	for _, p := range read.pending {
-		if s.window[p.Notification.ID] == nil {
+		if !s.isOld(p.Notification.ID) {
 			s.take(ctx, p)
 		}
 		s.cursor = p.Notification.ID
@@ -163,8 +189,9 @@ func (s *shards) onFilled(ctx actor.Context, read pendingRead) {
 
 func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
 	for _, id := range ids {
-		if r := s.window[id]; r != nil {
-			s.vacate(ctx, id, r)
+		if p, ok := s.window[id]; ok {
+			s.free(id)
+			s.catchUp(ctx, p.owner)
 		}
 		if s.finished != nil {
 			s.finished[id] = true
@@ -177,7 +204,7 @@ func (s *shards) onSettled(ctx actor.Context, ids []push.ID) {
 // onSweep looks for pending notifications that were handed out and that
 // nobody holds: a safeguard against messages lost in ways not foreseen.
 func (s *shards) onSweep(ctx actor.Context) {
-	if s.sweeping {
+	if s.sweeping || !s.begun {
 		return
 	}
 	s.sweeping = true
@@ -202,7 +229,7 @@ func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
 	for _, p := range read.pending {
 		id := p.Notification.ID
 		r := s.users[p.Notification.User]
-		if s.window[id] != nil || r != nil && r.behind() && id.Compare(r.last) > 0 {
+		if s.isOld(id) || r != nil && r.behind() && id.Compare(r.last) > 0 {
 			continue // held, or left in the store on purpose
 		}
 		if s.suspects[id] {

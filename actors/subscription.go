@@ -19,8 +19,9 @@ type subscription struct {
 
 	queue []*job // the first is in hand
 	phase phase
-	gone  bool // the push service said so: all that is left ends as gone
-	row   int  // failed attempts in a row
+	gone  bool      // the push service said so: all that is left ends as gone
+	row   int       // failed attempts in a row
+	since time.Time // of the first of these; zero if that was before a rest
 	last  push.Outcome
 	next  time.Time // when waiting
 	timer *time.Timer
@@ -201,6 +202,9 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 		s.gone = true
 		s.conclude(ctx, push.StateGone, result.Reason)
 	case push.Retry, push.Refused: // if the lane paused, it holds the next attempt back
+		if s.row == 0 {
+			s.since = time.Now()
+		}
 		s.row++
 		s.retry(ctx, inHand, retryWait(s.row, result))
 	default:
@@ -209,7 +213,7 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 }
 
 // retry waits and tries again, or until the notification expires if that is
-// sooner.
+// sooner. When it has been failing for long, however short the waits, it rests.
 func (s *subscription) retry(ctx actor.Context, inHand *job, wait time.Duration) {
 	if inHand.end != 0 {
 		s.conclude(ctx, inHand.end, inHand.last.Reason)
@@ -217,7 +221,7 @@ func (s *subscription) retry(ctx actor.Context, inHand *job, wait time.Duration)
 	}
 	now := time.Now()
 	wait = max(0, min(wait, inHand.notification.ExpiresAt.Sub(now)))
-	if wait > s.system.config.RestAfter {
+	if wait > 0 && now.Add(wait).Sub(s.since) > s.system.config.RestAfter {
 		s.rest(ctx, now.Add(wait), inHand.last)
 		return
 	}

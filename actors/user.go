@@ -173,6 +173,7 @@ func (u *user) attach(ctx actor.Context, sub push.Subscription) {
 		b = &branch{subscription: sub}
 		if !sub.Rest.IsZero() {
 			b.standing = resting
+			b.timer = u.system.after(time.Until(sub.Rest.Until), ctx.Self(), &wake{})
 		}
 		u.branches[sub.Digest] = b
 	}
@@ -187,6 +188,7 @@ func (u *user) attach(ctx actor.Context, sub push.Subscription) {
 // given and did not send will not be sent.
 func (u *user) detach(ctx actor.Context, digest push.Digest, b *branch) {
 	b.removed = true
+	b.stopTimer()
 	u.concludeOff(ctx, b, push.StateUnsubscribed)
 	switch {
 	case b.pid != nil:
@@ -210,7 +212,7 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 	}
 	var targets []*branch
 	for digest, b := range u.branches {
-		if !b.removed && !done[digest] {
+		if !b.removed && !done[digest] && !(d.back && b.isNewerThan(d.notification)) {
 			targets = append(targets, b)
 		}
 	}
@@ -233,6 +235,12 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 		}
 	}
 	u.letGo(ctx, work)
+}
+
+// isNewerThan tells whether a subscription that does not rest was made after a
+// notification was accepted, so that it was not meant for it.
+func (b *branch) isNewerThan(n push.Notification) bool {
+	return b.standing == awake && b.subscription.CreatedAt.After(n.AcceptedAt)
 }
 
 // give adds a notification to a subscription's work.

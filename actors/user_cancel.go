@@ -44,6 +44,7 @@ func (u *user) onCancel(ctx actor.Context, c *cancel) {
 		u.conclude(ctx, b, work, push.StateCancelled, "")
 	}
 	asked.finish(ctx)
+	u.fetchMore(ctx)
 }
 
 // cancelUnopened cancels what waits for the cache, or in the store.

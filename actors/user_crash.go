@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -53,7 +54,16 @@ func (u *user) onRevive(ctx actor.Context, r *revive) {
 		u.concludeAll(ctx, b, push.StateUnsubscribed)
 		delete(u.branches, r.digest)
 	}
+	for _, work := range slices.Clone(b.work) {
+		if work.cancelled {
+			b.drop(work)
+			u.conclude(ctx, b, work, push.StateCancelled, "")
+			u.letGo(ctx, work)
+		}
+	}
+	defer u.fetchMore(ctx)
 	if len(b.work) == 0 {
+		u.tidy(ctx, b)
 		return
 	}
 	first := b.work[0]

@@ -78,6 +78,7 @@ func (u *user) onRested(ctx actor.Context, r *rested) {
 		u.letGo(ctx, w)
 	}
 	u.tidy(ctx, b)
+	u.fetchMore(ctx)
 }
 
 // rest begins a rest, or with the zero Rest ends it. The timer is for what is
@@ -251,7 +252,7 @@ func (u *user) resumeReturns(ctx actor.Context) {
 // takeBack takes up a page of what was parked.
 func (u *user) takeBack(ctx actor.Context, r *restock) {
 	for _, p := range r.pending {
-		u.fanOut(ctx, &deliver{notification: p.Notification, done: p.Done})
+		u.fanOut(ctx, &deliver{notification: p.Notification, done: p.Done, back: p.Notification.SendAt.IsZero()})
 	}
 	for _, b := range u.branches {
 		if b.standing == returning {
