@@ -50,6 +50,15 @@ type (
 		Pause    time.Duration
 	}
 
+	// GroupCommitted: the store took a group of the journal's, or with Err did
+	// not. Records that it did not take come again in another group.
+	GroupCommitted struct {
+		Notifications int // accepted
+		Records       int // of what became of others
+		Took          time.Duration
+		Err           error
+	}
+
 	// StoreFailed: the store could not do something now; it is tried again.
 	StoreFailed struct {
 		What string
@@ -75,6 +84,7 @@ func (DeliveryConcluded) event()  {}
 func (LanePaused) event()         {}
 func (LaneResumed) event()        {}
 func (ActorFailed) event()        {}
+func (GroupCommitted) event()     {}
 func (StoreFailed) event()        {}
 func (SubscriptionUnused) event() {}
 func (WorkRejoined) event()       {}

@@ -66,6 +66,7 @@ type commitGroup struct {
 	notifications []push.Notification // of the accepts, in order
 	records       []*record
 	committed     bool
+	took          time.Duration
 	err           error
 }
 
@@ -200,13 +201,16 @@ func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 		}
 	}
 	return func(ctx context.Context) any {
+		began := time.Now()
 		g.err = to.Commit(ctx, rows)
+		g.took = time.Since(began)
 		return &committed{group: g}
 	}
 }
 
 func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
 	j.system.committing.Add(-1)
+	j.system.config.Observe(GroupCommitted{Notifications: len(group.notifications), Records: len(group.records), Took: group.took, Err: group.err})
 	if !slices.Contains(j.groups, group) {
 		j.onStranger(ctx, group)
 		return

@@ -9,7 +9,7 @@ import (
 
 // A run of what may happen to a whole system is dear: make torture makes more.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "30"); err != nil {
+	if err := flag.Set("rapid.checks", "20"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)

@@ -262,6 +262,20 @@ func TestCancel_TakesBackWhatIsNotSentYet(t *testing.T) {
 	})
 }
 
+func TestCancel_ThatFailsHalfwayIsMadeAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.subscribe("ann", "laptop")
+		r.subscribe("ann", "phone")
+		ids, err := r.Notify([]Draft{{User: userNamed("ann"), Content: []byte(`{}`), TTL: time.Hour, SendAt: time.Now().Add(time.Hour)}})
+		require.NoError(t, err)
+		r.failOnce(func(e Event) bool { _, ok := e.(DeliveryConcluded); return ok })
+		require.NoError(t, r.Cancel(t.Context(), push.DefaultApp, ids[0]))
+		require.Equal(t, []string{"cancelled", "cancelled"}, r.states(ids[0]))
+		require.Len(t, eventsOf[ActorFailed](r), 1)
+	})
+}
+
 func TestCancel_OfWhatIsInTheStoreAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

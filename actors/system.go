@@ -221,6 +221,12 @@ func (s *System) Progress(ctx context.Context, user push.User, id push.ID) ([]Pr
 	return resting, nil
 }
 
+// Backlog is how many notifications are accepted and have work left, about.
+func (s *System) Backlog() int { return int(s.backlog.Load()) }
+
+// WaitingForCommit is how many notifications wait to be accepted.
+func (s *System) WaitingForCommit() int { return int(s.waiting.Load()) }
+
 // Done is closed when the root supervisor gave up; Err says why. The process
 // should end then, and be started anew by whatever started it.
 func (s *System) Done() <-chan struct{} { return s.done }

@@ -216,9 +216,9 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 			targets = append(targets, b)
 		}
 	}
-	defer d.answer(ctx)
 	if len(targets) == 0 {
 		u.finishWithout(ctx, d)
+		d.answer(ctx)
 		return
 	}
 	work := &openWork{notification: d.notification, left: len(targets), cancelled: len(d.askers) > 0}
@@ -235,6 +235,7 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 		}
 	}
 	u.letGo(ctx, work)
+	d.answer(ctx) // not before all of it is done, and not if it fails
 }
 
 // isNewerThan tells whether a subscription that does not rest was made after a
