@@ -434,6 +434,14 @@ func (s *shards) onSettle(ctx actor.Context) {
 }
 
 func (s *shards) onInspect(ctx actor.Context, ask *inspect) {
+	node := Node{Kind: "shards", State: "running", Queue: len(s.window)}
+	if s.behind() {
+		node.State = "behind the store"
+	}
+	if ask.limit == 0 && ask.child == "" { // there may be many users, and nobody asks for them
+		ctx.Respond(&inspected{node: node, total: len(s.users)})
+		return
+	}
 	refs := make(map[string]childRef, len(s.users))
 	for user, r := range s.users {
 		ref := r.ref(userName(user))
@@ -442,10 +450,6 @@ func (s *shards) onInspect(ctx actor.Context, ask *inspect) {
 			ref.state = "crashed"
 		}
 		refs[ref.name] = ref
-	}
-	node := Node{Kind: "shards", State: "running", Queue: len(s.window)}
-	if s.behind() {
-		node.State = "behind the store"
 	}
 	ctx.Respond(describe(ask, node, refs))
 }

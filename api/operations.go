@@ -45,6 +45,7 @@ var operations = map[string]operation{
 	"DELETE /v1/keys/{id}":                       {needs: scopeAdmin},
 	"GET /debug/actors":                          {needs: scopeAdmin},
 	"GET /debug/actors/{path}":                   {needs: scopeAdmin},
+	"GET /metrics":                               {needs: scopeRead},
 	"GET /healthz":                               {needs: open},
 	"GET /readyz":                                {needs: open},
 }

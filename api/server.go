@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
@@ -31,6 +33,7 @@ type Config struct {
 	Validate func(push.Subscription) error // required; a *push.InvalidError says what is wrong with a subscription
 	Log      *slog.Logger                  // internal errors; default: nothing
 	Demo     Demo                          // to whom /demo is served; default: to nobody
+	Metrics  prometheus.Gatherer           // what GET /metrics shows; without it, that is 404
 }
 
 func (c *Config) validate() error {

@@ -8,6 +8,15 @@ import (
 	"github.com/belfryhq/belfry/push"
 )
 
+// observers gives every event to each.
+func observers(all ...func(actors.Event)) func(actors.Event) {
+	return func(event actors.Event) {
+		for _, observe := range all {
+			observe(event)
+		}
+	}
+}
+
 // observer logs what is worth a person's time. Subscriptions are named by
 // their digest; endpoints never appear.
 func observer(log *slog.Logger) func(actors.Event) {

@@ -53,8 +53,9 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	defer front.close()
 	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
 	greet := sync.OnceFunc(func() { c.greet(to, front) })
+	metrics := newMetrics()
 	for {
-		err := c.serve(ctx, db, front, to, log, greet)
+		err := c.serve(ctx, db, front, to, log, metrics, greet)
 		if !errors.Is(err, errLost) {
 			return err
 		}
@@ -88,7 +89,7 @@ func (c *serveCommand) reopen(ctx context.Context) (store.Store, error) {
 
 // serve is the wiring, from the bottom to the top, of one term as the active
 // process. It is stopped in reverse.
-func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, greet func()) error {
+func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, metrics *metrics, greet func()) error {
 	defer db.Close()
 	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
 	if err := db.Acquire(ctx); err != nil {
@@ -111,7 +112,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	system, err := actors.Start(ctx, actors.Config{
 		Store:       db,
 		Providers:   map[push.Kind]push.Provider{push.WebPush: browsers},
-		Observe:     observer(log),
+		Observe:     observers(observer(log), metrics.observe),
 		Log:         c.libraryLog(log),
 		Writers:     c.writers(),
 		RestAfter:   c.RestAfter,
@@ -123,12 +124,15 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	if err != nil {
 		return err
 	}
+	metrics.watch(system)
+	defer metrics.watch(nil)
 	server, err := api.New(ctx, api.Config{
 		Store:    db,
 		System:   system,
 		Validate: browsers.Validate,
 		Log:      log,
 		Demo:     c.demo(front.loopback()),
+		Metrics:  metrics.registry,
 	})
 	if err != nil {
 		return errors.Join(err, drain(system))

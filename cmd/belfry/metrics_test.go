@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/push"
+)
+
+// exampleEvents are one of each that is counted.
+var exampleEvents = []actors.Event{
+	attemptAt("push.example:8443", 201),
+	deliveryAt("push.example:8443", push.StateDelivered),
+	actors.GroupCommitted{Notifications: 3, Records: 2, Took: 20 * time.Millisecond},
+	actors.LanePaused{Lane: "default:webpush:push.example:8443", Cause: "push host failing"},
+	actors.ActorFailed{Path: "/registry/03/default:ann/webpush-2d7b2a0f5f8e1c43"},
+	actors.StoreFailed{What: "record outcomes", Err: errors.New("the disk is full")},
+	actors.SubscriptionUnused{Kind: push.WebPush, Host: "push.example:8443"},
+	actors.WorkRejoined{},
+}
+
+func attemptAt(host string, status int) actors.AttemptMade {
+	result := push.Result{Outcome: push.Delivered, Status: status}
+	return actors.AttemptMade{Lane: "default:webpush:" + host, Result: result, Took: 30 * time.Millisecond}
+}
+
+// deliveryAt is final two seconds after its notification was accepted.
+func deliveryAt(host string, state push.State) actors.DeliveryConcluded {
+	id := push.ID{0x01, 0x93}
+	return actors.DeliveryConcluded{Delivery: push.Delivery{
+		Notification: id, Kind: push.WebPush, Host: host, State: state, DoneAt: id.Time().Add(2 * time.Second),
+	}}
+}
+
+// read gives every counter, gauge, and histogram's sum, by its name and the
+// values of its labels.
+func (m *metrics) read(t testing.TB) map[string]float64 {
+	t.Helper()
+	families, err := m.registry.Gather()
+	require.NoError(t, err)
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range metric.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			values[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetHistogram().GetSampleSum()
+		}
+	}
+	return values
+}
+
+func TestMetrics_CountEveryEvent(t *testing.T) {
+	m := newMetrics()
+	for _, event := range exampleEvents {
+		m.observe(event)
+	}
+	m.observe(actors.GroupCommitted{Notifications: 7, Took: 5 * time.Second, Err: errors.New("the disk is full")})
+	m.observe(actors.DeliveryConcluded{Delivery: push.Delivery{State: push.StateNoSubscription}})
+	got := m.read(t)
+	for name, want := range map[string]float64{
+		"belfry_accepted_total": 3,
+		"belfry_attempts_total push.example:8443 webpush delivered 201":                1,
+		"belfry_attempt_seconds push.example:8443 webpush":                             0.03,
+		"belfry_deliveries_total push.example:8443 webpush delivered":                  1,
+		"belfry_deliveries_total none none no_subscription":                            1,
+		"belfry_delivery_seconds":                                                      2,
+		"belfry_commit_seconds":                                                        5.02,
+		"belfry_commit_rows":                                                           5,
+		"belfry_lane_pauses_total push host failing default:webpush:push.example:8443": 1,
+		"belfry_actor_failures_total subscription":                                     1,
+		"belfry_actor_failures_total journal":                                          0,
+		"belfry_store_failures_total":                                                  1,
+		"belfry_work_rejoined_total":                                                   1,
+		"belfry_subscriptions_unused_total":                                            1,
+	} {
+		value, ok := got[name]
+		require.True(t, ok, "%s is not there", name)
+		require.InDelta(t, want, value, 1e-9, name)
+	}
+	require.Contains(t, got, "go_goroutines")
+	require.NotContains(t, got, "belfry_backlog", "there is no System")
+}
+
+func TestMetrics_FollowTheConventions(t *testing.T) {
+	m := newMetrics()
+	for _, event := range exampleEvents {
+		m.observe(event)
+	}
+	families, err := m.registry.Gather()
+	require.NoError(t, err)
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+// Push hosts and their answers are strangers'.
+func TestMetrics_AreBoundedWhateverStrangersDo(t *testing.T) {
+	m := newMetrics()
+	const hosts = 500
+	for i := range hosts {
+		host := fmt.Sprintf("push-%d.example", i)
+		m.observe(attemptAt(host, 201))
+		m.observe(deliveryAt(host, push.StateDelivered))
+		m.observe(actors.LanePaused{Lane: "default:webpush:" + host, Cause: "push host failing"})
+	}
+	for status := 100; status < 1000; status++ {
+		m.observe(attemptAt("push-0.example", status))
+	}
+	series, sums := map[string]int{}, map[string]float64{}
+	got := m.read(t)
+	for name, value := range got {
+		family, _, _ := strings.Cut(name, " ")
+		series[family]++
+		sums[family] += value
+	}
+	for _, family := range []string{"belfry_attempt_seconds", "belfry_deliveries_total", "belfry_lane_pauses_total"} {
+		require.Equal(t, hostsMax+1, series[family], family)
+	}
+	require.Less(t, series["belfry_attempts_total"], hostsMax+1+80)
+	require.Equal(t, float64(hosts+900), sums["belfry_attempts_total"], "none is left out")
+	require.Equal(t, float64(hosts-hostsMax), got["belfry_deliveries_total other webpush delivered"])
+	require.Equal(t, float64(hosts-hostsMax), got["belfry_lane_pauses_total push host failing other"])
+	require.Equal(t, 1.0, got["belfry_attempts_total push-0.example webpush delivered 410"])
+	require.NotZero(t, got["belfry_attempts_total push-0.example webpush delivered 5xx"])
+}
+
+func TestMetrics_TakeAHostThatIsNoText(t *testing.T) {
+	m := newMetrics()
+	m.observe(attemptAt("\xff.example", 0))
+	require.Equal(t, 1.0, m.read(t)["belfry_attempts_total other webpush delivered none"])
+}
+
+func TestMetrics_KnowTheKindOfAnActorByItsPath(t *testing.T) {
+	for path, kind := range map[string]string{
+		"/journal": "journal", "/janitor": "janitor", "/lanes": "lanes", "/lanes/default:webpush:push.example": "lane", "/registry": "registry",
+		"/registry/03": "shards", "/registry/03/default:ann": "user", "/registry/03/default:ann/webpush-2d7b2a0f5f8e1c43": "subscription",
+	} {
+		require.Equal(t, kind, actorKind(path), path)
+		require.Contains(t, actorKinds, kind)
+	}
+}
+
+func TestMetrics_CostNoMemoryForEachEvent(t *testing.T) {
+	m := newMetrics()
+	for _, event := range exampleEvents {
+		require.LessOrEqual(t, testing.AllocsPerRun(100, func() { m.observe(event) }), 1.0, "%T", event)
+	}
+}
+
+// BenchmarkMetrics is what counting costs a send and a delivery, from several
+// goroutines as in life.
+func BenchmarkMetrics(b *testing.B) {
+	for _, event := range exampleEvents[:3] {
+		b.Run(fmt.Sprintf("%T", event), func(b *testing.B) {
+			m := newMetrics()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					m.observe(event)
+				}
+			})
+		})
+	}
+}
