@@ -99,7 +99,7 @@ func TestSubscription_RetryAfterIsClamped(t *testing.T) {
 
 func TestSubscription_BacksOffExponentiallyForADay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, func(c *Config) { c.Ranges = 1 })
 		r.subscribe("ann", "laptop")
 		fails := make([]answer, 10_000)
 		for i := range fails {

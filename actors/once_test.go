@@ -80,7 +80,7 @@ func TestNotifyOnce_AKeyThatWasNotAcceptedIsFree(t *testing.T) {
 
 func TestNotifyOnce_AKeyIsForgottenAfterADay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newRig(t, func(c *Config) { c.Ranges = 1 })
 		first, err := r.once(keyNamed("k", 1), "ann")
 		require.NoError(t, err)
 		time.Sleep(23 * time.Hour)

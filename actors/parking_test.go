@@ -216,7 +216,7 @@ func TestSchedule_IsSentAtItsTime(t *testing.T) {
 
 func TestSchedule_ManyAtTheSameTimeComeInPages(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		const users = 800
+		const users = 400
 		r := newRig(t, func(c *Config) { c.Window, c.Ranges = 128, 2 })
 		var drafts []Draft
 		for i := range users {

@@ -374,7 +374,7 @@ func TestShards_TryAgainWhenTheStoreCannotBeRead(t *testing.T) {
 
 func TestJanitor_RemovesFinishedWorkAfterItsRetention(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Retention = 24 * time.Hour })
+		r := newRig(t, func(c *Config) { c.Retention, c.Ranges = 24*time.Hour, 1 })
 		r.subscribe("ann", "laptop")
 		old := r.notify("ann")[0]
 		time.Sleep(20 * time.Hour)

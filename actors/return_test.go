@@ -165,7 +165,7 @@ func TestReturn_ABrowserThatSubscribedAnewGetsWhatIsNew(t *testing.T) {
 
 func TestReturn_WhatIsDueDoesNotStarveWhatIsFresh(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		const users = 300
+		const users = 150
 		r := newRig(t, func(c *Config) { c.Window, c.Ranges = 32, 1 })
 		at := time.Now().Add(time.Hour)
 		var drafts []Draft

@@ -238,6 +238,13 @@ func (s *service) script(browser string, answers ...answer) {
 	s.scripts[browser] = answers
 }
 
+// mend ends all scripts: from now on everything is delivered.
+func (s *service) mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.scripts)
+}
+
 func browserOf(m push.Message) string {
 	endpoint := string(m.Subscription.Endpoint)
 	return endpoint[strings.LastIndexByte(endpoint, '/')+1:]

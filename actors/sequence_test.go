@@ -295,9 +295,7 @@ func (s *sequence) panicOnce() {
 
 // finish lets time pass until all is final, and says what is wrong with it.
 func (s *sequence) finish() []string {
-	for browser := range s.service.scripts {
-		s.service.script(browser)
-	}
+	s.service.mend()
 	time.Sleep(4 * time.Hour)
 	s.settle()
 	for i, n := range s.sent {

@@ -117,6 +117,7 @@ func TestSupervision_APanicInALaneLosesNothing(t *testing.T) {
 		r := newRig(t)
 		r.failOnce(func(e Event) bool { _, ok := e.(LanePaused); return ok })
 		ids := []push.ID{r.refusing("ann", 1), r.refusing("joe", 1), r.refusing("sue", 1)}
+		r.settle()
 		r.subscribe("bob", "bob")
 		ids = append(ids, r.notify("bob")...)
 		time.Sleep(5 * time.Minute)
