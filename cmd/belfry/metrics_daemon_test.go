@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,16 +97,16 @@ func TestMetrics_TellWhatHappened(t *testing.T) {
 	require.Positive(t, got["process_start_time_seconds"])
 
 	for _, user := range []string{"dora", "emil", "fritz"} {
-		subscribe(user, pushtest.Status(http.StatusUnauthorized))
+		subscribe(user, slices.Repeat([]pushtest.Answer{pushtest.Status(http.StatusUnauthorized)}, 50)...)
 		d.send(user, "refused")
 	}
 	d.requireMetrics(service, map[string]float64{
-		"belfry_attempts_total P webpush refused 401":                    3,
 		"belfry_lane_pauses_total credentials refused default:webpush:P": 1,
 		"belfry_lane_open default:webpush:P":                             0,
 		"belfry_lane_in_flight default:webpush:P":                        0,
 		"belfry_backlog": 3,
 	})
+	require.GreaterOrEqual(t, d.metrics(service)["belfry_attempts_total P webpush refused 401"], 3.0)
 }
 
 func TestMetrics_GoOnWhenTheProcessIsActiveAgain(t *testing.T) {
