@@ -180,7 +180,7 @@ type (
 	loaded    struct{ read cacheRead }   // from its own read of the store
 	recovered struct{ read userRead }    // from its own read of the store
 	caughtUp  struct{ read userRead }    // from its own read of the store
-	begun     struct{ err error }        // from its own flush of the journal
+	begun     struct{ err error }        // from its own question to the journal
 	found     struct{ read dueRead }     // from its own read of the store
 	fetched   struct{ read fetchRead }   // from its own read of the store
 	tick      struct{}                   // from its own timer

@@ -334,3 +334,27 @@ func TestLane_WhatItTurnsAwayDuringAProbeComesBackLater(t *testing.T) {
 		require.False(t, until.Before(time.Now()), "%s ago", time.Since(until))
 	})
 }
+
+func TestRange_BeginsThoughAUserIsForgottenMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		flaky := &flakyStore{}
+		r := newRig(t, func(c *Config) { c.Ranges, flaky.Store, c.Store = 1, c.Store, flaky })
+		r.subscribe("ann", "laptop")
+		r.notify("ann")
+		flaky.failing.Store(true)
+		r.settle()
+		r.failOnce(func(e Event) bool { f, ok := e.(StoreFailed); return ok && f.What == "read subscriptions" })
+		r.send(r.ranges[0], &loaded{cacheRead{err: errNoStore}})
+		time.Sleep(5 * time.Second) // it has started anew, and waits for the journal
+		require.Len(t, eventsOf[ActorFailed](r), 1)
+		_, err := r.Forget(t.Context(), userNamed("bob"))
+		require.NoError(t, err)
+		r.settle()
+		flaky.failing.Store(false)
+		time.Sleep(10 * time.Second)
+		before := len(r.service.got("laptop"))
+		r.notify("ann")
+		r.settle()
+		require.Len(t, r.service.got("laptop"), before+1)
+	})
+}

@@ -137,7 +137,7 @@ func newShards(s *System, own push.ShardRange) *shards {
 	return &shards{system: s, own: own, life: s.lives.Add(1)}
 }
 
-// ofLife is a message of a range to itself, from a timer.
+// ofLife is a message of a range to itself.
 type ofLife struct {
 	life    uint64
 	message any
@@ -287,7 +287,7 @@ func (s *shards) onStarted(ctx actor.Context) {
 	s.cancelled = make(map[push.ID]time.Time)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
-	s.expect(time.Now())
+	s.lookAt(time.Now())
 	s.timer = s.later(ctx, tickEvery, &tick{})
 	s.begin(ctx)
 }
@@ -295,9 +295,10 @@ func (s *shards) onStarted(ctx actor.Context) {
 // begin waits until the journal has committed all that was recorded before:
 // only then is the store's word on what is left, and on who rests, the last.
 func (s *shards) begin(ctx actor.Context) {
-	s.read(ctx, func(context.Context) any {
+	life := s.life
+	s.system.background(ctx.Self(), func(context.Context) any {
 		_, err := s.system.ask(s.system.journal, &flush{}, storeTimeout)
-		return &begun{err: err}
+		return &ofLife{life, &begun{err: err}}
 	})
 }
 

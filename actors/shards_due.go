@@ -33,6 +33,12 @@ func (s *shards) expect(at time.Time) {
 	if !at.After(s.due.Until) {
 		s.due = store.Parking{Until: at.Add(-time.Millisecond)}
 	}
+	s.lookAt(at)
+}
+
+// lookAt makes sure that the range looks on from the mark at that time.
+func (s *shards) lookAt(at time.Time) {
+	at = at.Truncate(time.Millisecond) // as look has it
 	if s.nextDue.IsZero() || at.Before(s.nextDue) {
 		s.nextDue = at
 	}
@@ -74,7 +80,7 @@ func (s *shards) onFound(ctx actor.Context, read dueRead) {
 		s.expect(read.upTo)
 	case len(read.due) == readMax:
 		s.due = read.due[readMax-1].Parking
-		s.expectMore(read.upTo)
+		s.lookAt(read.upTo)
 	default:
 		s.due = store.Parking{Notification: lastID, Until: read.upTo}
 		s.expect(read.next)
@@ -85,13 +91,6 @@ func (s *shards) onFound(ctx actor.Context, read dueRead) {
 
 // lastID comes after every other.
 var lastID = push.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-
-// expectMore looks on at once, from the mark.
-func (s *shards) expectMore(at time.Time) {
-	if s.nextDue.IsZero() || at.Before(s.nextDue) {
-		s.nextDue = at
-	}
-}
 
 // tellDue tells a user that parked work of it is due, unless that is known.
 func (s *shards) tellDue(ctx actor.Context, r *resident) {

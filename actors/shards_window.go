@@ -208,7 +208,8 @@ func (s *shards) onSweep(ctx actor.Context) {
 		return
 	}
 	s.sweeping = true
-	s.expect(time.Time{}.Add(time.Millisecond)) // all that is due once more
+	s.due = store.Parking{} // all that is due is told once more
+	s.lookAt(time.Now())
 	own, upTo := s.own, s.cursor
 	limit := len(s.window) + readMax
 	s.read(ctx, func(ctx context.Context) any {

@@ -33,7 +33,7 @@ var (
 	laneOpenDesc = prometheus.NewDesc("belfry_lane_open",
 		"1 if messages are sent to a push host; 0 if its lane is paused, or its breaker open, and work for it waits. For \"other\", 1 if all of them are open.", []string{"lane"}, nil)
 	windowDesc = prometheus.NewDesc("belfry_window",
-		"Notifications that a shard range holds in memory. At 2,048 its window is full, and more waits in the store.", []string{"range"}, nil)
+		"Notifications that a shard range holds in memory. Its window takes 2,048, and a quarter more of what was parked; the rest waits in the store.", []string{"range"}, nil)
 	residentDesc = prometheus.NewDesc("belfry_users_resident",
 		"Users who have an actor in memory.", nil, nil)
 )
