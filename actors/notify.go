@@ -17,6 +17,7 @@ import (
 type Draft struct {
 	User        push.User
 	Content     []byte // push.Content.Encode; not changed afterwards
+	Native      []byte // push.Native.Encode; nil for none; not changed afterwards
 	Urgency     push.Urgency
 	CollapseKey string
 	SendAt      time.Time     // when to deliver it; zero, or past, for at once
@@ -29,6 +30,7 @@ func (d Draft) accept(id push.ID, now time.Time) push.Notification {
 		ID:          id,
 		User:        d.User,
 		Content:     d.Content,
+		Native:      d.Native,
 		Urgency:     d.Urgency,
 		CollapseKey: d.CollapseKey,
 		AcceptedAt:  now,

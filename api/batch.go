@@ -26,7 +26,7 @@ func (s *Server) CreateNotificationBatch(ctx context.Context, request CreateNoti
 	var drafts []actors.Draft
 	var places []int // of the drafts, in the request
 	for i := range list {
-		draft, err := batchDraft(app, &list[i])
+		draft, err := s.batchDraft(app, &list[i])
 		if err != nil {
 			p, _ := problemOf(err)
 			if p.field != "" {
@@ -48,14 +48,14 @@ func (s *Server) CreateNotificationBatch(ctx context.Context, request CreateNoti
 }
 
 // batchDraft checks one notification of a batch.
-func batchDraft(app string, body *NewNotifications) (actors.Draft, error) {
+func (s *Server) batchDraft(app string, body *NewNotifications) (actors.Draft, error) {
 	if body.Users != nil {
 		return actors.Draft{}, invalid("users", "users is not for a batch. Give user, in a notification of its own for each.")
 	}
 	if _, err := usersOf(body); err != nil {
 		return actors.Draft{}, err
 	}
-	draft, err := draftOf(body)
+	draft, err := s.draftOf(body)
 	draft.User = push.User{App: app, ID: body.User}
 	return draft, err
 }

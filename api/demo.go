@@ -178,7 +178,7 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
-	draft, err := draftOf(&NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})
+	draft, err := s.draftOf(&NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ func (s *Server) CreateNotifications(ctx context.Context, request CreateNotifica
 	if err != nil {
 		return nil, err
 	}
-	template, err := draftOf(request.Body)
+	template, err := s.draftOf(request.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +119,7 @@ func checkUser(field, user string) error {
 }
 
 // draftOf checks the request and gives the draft for each of its users.
-func draftOf(body *NewNotifications) (actors.Draft, error) {
+func (s *Server) draftOf(body *NewNotifications) (actors.Draft, error) {
 	content, err := contentOf(body)
 	if err != nil {
 		return actors.Draft{}, err
@@ -148,7 +147,18 @@ func draftOf(body *NewNotifications) (actors.Draft, error) {
 	if len(body.CollapseKey) > collapseKeyMax || strings.ContainsFunc(body.CollapseKey, unicode.IsControl) {
 		return actors.Draft{}, invalid("collapse_key", "collapse_key is too long or has control characters. Use at most %d bytes.", collapseKeyMax)
 	}
-	return draft, nil
+	return draft, s.checkDraft(draft)
+}
+
+// checkDraft tells whether every kind of push service would take it.
+func (s *Server) checkDraft(draft actors.Draft) error {
+	n := push.Notification{Content: draft.Content, Native: draft.Native, Urgency: draft.Urgency, CollapseKey: draft.CollapseKey}
+	for _, checker := range s.config.Checkers {
+		if err := checker.CheckNotification(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // contentOf encodes what the user gets to see, if it fits into a push message.
@@ -183,12 +193,6 @@ func contentOf(body *NewNotifications) ([]byte, error) {
 	encoded, err := content.Encode()
 	if err != nil {
 		return nil, invalid("data", "data is not valid JSON.")
-	}
-	if size := push.WebPayloadSize(encoded); size > push.MaxWebPayload {
-		return nil, problem{
-			status: http.StatusRequestEntityTooLarge, code: "payload_too_large",
-			detail: fmt.Sprintf("The message is %d bytes long; push services take %d. Shorten body or data: send an id there and have the page fetch the rest.", size, push.MaxWebPayload),
-		}
 	}
 	return encoded, nil
 }

@@ -53,11 +53,17 @@ func problemOf(err error) (p problem, internal bool) {
 	var required *RequiredParamError
 	var tooMany *TooManyValuesForParamError
 	var unfit *push.InvalidError
+	var tooLarge *push.TooLargeError
 	switch {
 	case errors.As(err, &p):
 		return p, false
 	case errors.As(err, &unfit):
 		return invalid(unfit.Field, "%s", unfit.Detail), false
+	case errors.As(err, &tooLarge):
+		return problem{
+			status: http.StatusRequestEntityTooLarge, code: "payload_too_large",
+			detail: fmt.Sprintf("The %s message is %d bytes long; push services take %d. Shorten body or data: send an id there and have the page or app fetch the rest.", tooLarge.Kind, tooLarge.Bytes, tooLarge.Max),
+		}, false
 	case errors.As(err, &param):
 		return invalid(param.ParamName, "The parameter %s is not of the form that openapi.yaml gives for it.", param.ParamName), false
 	case errors.As(err, &required):

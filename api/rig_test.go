@@ -77,7 +77,7 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
-	r.config = api.Config{Store: r.store, System: r.system, Validate: provider.Validate, Demo: api.DemoPublic}
+	r.config = api.Config{Store: r.store, System: r.system, Checkers: map[push.Kind]push.Checker{push.WebPush: provider}, Demo: api.DemoPublic}
 	server, err := api.New(t.Context(), r.config)
 	require.NoError(t, err)
 	front := httptest.NewServer(server.Handler())

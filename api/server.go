@@ -28,12 +28,12 @@ type Store interface {
 
 // Config says what a Server works with.
 type Config struct {
-	Store    Store                         // required
-	System   *actors.System                // required
-	Validate func(push.Subscription) error // required; a *push.InvalidError says what is wrong with a subscription
-	Log      *slog.Logger                  // internal errors; default: nothing
-	Demo     Demo                          // to whom /demo is served; default: to nobody
-	Metrics  prometheus.Gatherer           // what GET /metrics shows; without it, that is 404
+	Store    Store                      // required
+	System   *actors.System             // required
+	Checkers map[push.Kind]push.Checker // required: what can be sent, by kind of push service
+	Log      *slog.Logger               // internal errors; default: nothing
+	Demo     Demo                       // to whom /demo is served; default: to nobody
+	Metrics  prometheus.Gatherer        // what GET /metrics shows; without it, that is 404
 }
 
 func (c *Config) validate() error {
@@ -42,8 +42,8 @@ func (c *Config) validate() error {
 		return errors.New("Config.Store is missing")
 	case c.System == nil:
 		return errors.New("Config.System is missing")
-	case c.Validate == nil:
-		return errors.New("Config.Validate is missing")
+	case len(c.Checkers) == 0:
+		return errors.New("Config.Checkers is missing")
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (s *Server) DeleteMySubscription(ctx context.Context, request DeleteMySubsc
 // register puts a browser's subscription in the store, in place of the one it
 // replaces if it says so.
 func (s *Server) register(ctx context.Context, who caller, body *BrowserSubscription) (sub push.Subscription, created bool, err error) {
-	if sub, err = s.subscriptionOf(who, body); err != nil {
+	if sub, err = s.subscriptionOf(ctx, who, body); err != nil {
 		return push.Subscription{}, false, err
 	}
 	old := sub.Digest
@@ -178,7 +178,7 @@ func (s *Server) isRegistered(ctx context.Context, sub push.Subscription) (bool,
 }
 
 // subscriptionOf reads what PushSubscription.toJSON() gave.
-func (s *Server) subscriptionOf(who caller, body *BrowserSubscription) (push.Subscription, error) {
+func (s *Server) subscriptionOf(ctx context.Context, who caller, body *BrowserSubscription) (push.Subscription, error) {
 	now := time.Now().Truncate(time.Millisecond)
 	sub := push.Subscription{
 		User:      push.User{App: who.app, ID: who.user},
@@ -204,7 +204,7 @@ func (s *Server) subscriptionOf(who caller, body *BrowserSubscription) (push.Sub
 			return push.Subscription{}, invalid("expirationTime", "expirationTime is not a time to come, in milliseconds since 1970.")
 		}
 	}
-	return sub, s.config.Validate(sub)
+	return sub, s.config.Checkers[sub.Kind].CheckSubscription(ctx, sub)
 }
 
 // maxMillis is the end of the year 9999: what RFC 3339 can say.

@@ -16,6 +16,7 @@ type Delivery struct {
 	Attempts     int       // how often it was sent, or tried to be
 	Status       int       // the HTTP status of the last attempt; 0 when there was no answer
 	Reason       string    // why, for a person: at most MaxReasonBytes; empty when plain
+	MessageID    string    // what the push service calls the message; see Result
 	DoneAt       time.Time // when it became final
 }
 

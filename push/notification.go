@@ -12,6 +12,7 @@ type Notification struct {
 	ID          ID
 	User        User
 	Content     []byte // Content.Encode: the canonical JSON, ready to travel
+	Native      []byte // Native.Encode: what phones' apps get beside it; nil for nothing
 	Urgency     Urgency
 	CollapseKey string    // a newer one with the same key replaces it; empty for none
 	AcceptedAt  time.Time // wall clock, to the millisecond

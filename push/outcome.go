@@ -45,4 +45,17 @@ type Result struct {
 	Status     int           // the HTTP status; 0 when there was no answer
 	Reason     string        // why, for a person: at most MaxReasonBytes, without secrets or endpoints
 	RetryAfter time.Duration // with Retry: what the push service asked for; 0 if it did not ask
+
+	// Pause, with Retry or Refused: the push service wants rest from all that
+	// goes to it with these credentials, for so long. 0 if it concerns this
+	// subscription alone.
+	Pause time.Duration
+
+	// MessageID is what the push service calls the message, for its logs and
+	// its support: APNs' apns-id, FCM's name, Windows' X-WNS-MSG-ID. At most
+	// MaxReasonBytes; empty if it does not say.
+	MessageID string
+
+	// KeyMismatch, with Rejected: see Subscription.KeyMismatch.
+	KeyMismatch bool
 }

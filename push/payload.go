@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
 	"strings"
 )
 
@@ -15,17 +16,23 @@ const MaxWebPayload = 4096 - 86 - 16 - 1
 
 // WebPayload is the plaintext that a browser gets:
 //
-//	{"web_push":8030,"id":"<notification id>","notification":{…}}
+//	{"web_push":8030,"app_badge":3,"id":"<notification id>","notification":{…}}
 //
 // web_push is there only when a browser could act on the message without a
 // service worker: the URL and that of every action are absolute. A service
-// worker reads the same message either way.
+// worker reads the same message either way. app_badge is there when it is
+// given; its place is the one of the W3C draft.
 func (n Notification) WebPayload() []byte {
-	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
+	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadBadge)+11+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
 	if declarative(n.Content) {
 		payload = append(payload, webPayloadStart...)
 	} else {
 		payload = append(payload, '{')
+	}
+	if badge := n.appBadge(); badge != nil {
+		payload = append(payload, webPayloadBadge...)
+		payload = strconv.AppendUint(payload, uint64(*badge), 10)
+		payload = append(payload, ',')
 	}
 	payload = append(payload, webPayloadID...)
 	payload = append(payload, n.ID.String()...)
@@ -34,14 +41,22 @@ func (n Notification) WebPayload() []byte {
 	return append(payload, '}')
 }
 
-// WebPayloadSize is the length of the WebPayload of any notification with
-// this content, known before the notification has an ID.
-func WebPayloadSize(content []byte) int {
-	return len(Notification{Content: content}.WebPayload())
+// appBadge is the number for the app's icon, if there is one. That of most
+// notifications is decided without decoding.
+func (n Notification) appBadge() *uint32 {
+	if !bytes.Contains(n.Native, []byte(`"app_badge"`)) {
+		return nil
+	}
+	native, err := DecodeNative(n.Native)
+	if err != nil {
+		return nil
+	}
+	return native.AppBadge
 }
 
 const (
 	webPayloadStart  = `{"web_push":8030,`
+	webPayloadBadge  = `"app_badge":`
 	webPayloadID     = `"id":"`
 	webPayloadMiddle = `","notification":`
 )

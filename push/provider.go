@@ -23,3 +23,17 @@ type Message struct {
 type Provider interface {
 	Send(ctx context.Context, message Message) Result
 }
+
+// Checker tells beforehand what a provider could never send. Providers are
+// Checkers too.
+type Checker interface {
+	// CheckSubscription tells whether a subscription can be sent to, as far as
+	// that can be known without sending. An *InvalidError names the field of
+	// the registration; any other error means that it cannot be told now.
+	CheckSubscription(ctx context.Context, subscription Subscription) error
+
+	// CheckNotification tells whether a notification can be made a message of
+	// this kind: an *InvalidError or a *TooLargeError if not. It may have no
+	// ID yet.
+	CheckNotification(notification Notification) error
+}

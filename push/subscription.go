@@ -26,11 +26,19 @@ type Subscription struct {
 	Auth     []byte `json:"-"` // Web Push: the browser's authentication secret, 16 bytes
 	VAPIDKey []byte // Web Push: our public key it was made with, 65 bytes, uncompressed P-256 point
 
+	Topic       string      // APNs: what the token is for: the app's bundle ID, with a suffix for some push types
+	Environment Environment // APNs: which of Apple's two services made the token
+	Project     string      // FCM: the ID of the Firebase project that made the token
+
 	CreatedAt time.Time // when this user registered it
 	SeenAt    time.Time // when there was a sign of life last: a registration, now and then a delivery
 	ExpiresAt time.Time // when the browser says it ends; zero if it does not say
 
 	Rest Rest // from a failed attempt until all that waited for the next one was sent
+
+	// KeyMismatch: the push service says that it was made with another VAPID
+	// key than VAPIDKey. Nothing reaches it before the browser subscribes anew.
+	KeyMismatch bool
 }
 
 // Rest says that a subscription is left alone for a while, since it failed or
@@ -48,11 +56,36 @@ type Rest struct {
 func (r Rest) IsZero() bool { return r.Until.IsZero() }
 
 // Host is the push host, with its port when it is not the scheme's own. It is
-// what a lane is named after and is safe to log.
-func (s Subscription) Host() string { return s.Endpoint.Host() }
+// safe to log. For APNs and FCM it is the service's own, also when a
+// credential leads elsewhere.
+func (s Subscription) Host() string {
+	switch s.Kind {
+	case APNs:
+		return s.Environment.Host()
+	case FCM:
+		return FCMHost
+	default:
+		return s.Endpoint.Host()
+	}
+}
+
+// Account is what of the app's credentials sends to it, where there may be
+// several at one push host: APNs' topic, FCM's project; empty for Web Push.
+func (s Subscription) Account() string {
+	switch s.Kind {
+	case APNs:
+		return s.Topic
+	case FCM:
+		return s.Project
+	default:
+		return ""
+	}
+}
 
 // String names the subscription without its secrets.
-func (s Subscription) String() string { return s.Kind.String() + " " + s.Endpoint.String() }
+func (s Subscription) String() string {
+	return s.Kind.String() + " " + s.Host() + "/…" + DigestOf(s.Endpoint).Short()
+}
 
 // GoString keeps %#v from giving the secrets away.
 func (s Subscription) GoString() string { return s.String() }
@@ -60,10 +93,11 @@ func (s Subscription) GoString() string { return s.String() }
 // LogValue keeps logs from giving the secrets away.
 func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// SameKeys tells whether messages for s can be read by other too: the
-// browser's keys and ours are the same.
+// SameKeys tells whether messages for s are right for other too: the browser's
+// keys and ours are the same, and so is the service that made the token.
 func (s Subscription) SameKeys(other Subscription) bool {
-	return bytes.Equal(s.P256dh, other.P256dh) && bytes.Equal(s.Auth, other.Auth) && bytes.Equal(s.VAPIDKey, other.VAPIDKey)
+	return bytes.Equal(s.P256dh, other.P256dh) && bytes.Equal(s.Auth, other.Auth) && bytes.Equal(s.VAPIDKey, other.VAPIDKey) &&
+		s.Topic == other.Topic && s.Environment == other.Environment && s.Project == other.Project
 }
 
 // Digest is a subscription's identity: the SHA-256 of its endpoint or token.

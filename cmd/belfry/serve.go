@@ -129,7 +129,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	server, err := api.New(ctx, api.Config{
 		Store:    db,
 		System:   system,
-		Validate: browsers.Validate,
+		Checkers: map[push.Kind]push.Checker{push.WebPush: browsers},
 		Log:      log,
 		Demo:     c.demo(front.loopback()),
 		Metrics:  metrics.registry,

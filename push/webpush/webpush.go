@@ -97,7 +97,10 @@ type Provider struct {
 	timeout   time.Duration
 }
 
-var _ push.Provider = (*Provider)(nil)
+var (
+	_ push.Provider = (*Provider)(nil)
+	_ push.Checker  = (*Provider)(nil)
+)
 
 // New makes a Provider. It opens no connection yet.
 func New(config Config) (*Provider, error) {
@@ -125,15 +128,22 @@ func New(config Config) (*Provider, error) {
 // Close closes the connections that are idle. Call it after the last Send.
 func (p *Provider) Close() { p.transport.CloseIdleConnections() }
 
-// Validate tells whether a subscription can be sent to, as far as that can be
-// known without sending. The error is a *push.InvalidError that names the
-// field: endpoint, keys.p256dh or keys.auth.
-func (p *Provider) Validate(subscription push.Subscription) error {
+// CheckSubscription tells whether a subscription can be sent to. The error is a
+// *push.InvalidError that names the field: endpoint, keys.p256dh or keys.auth.
+func (p *Provider) CheckSubscription(_ context.Context, subscription push.Subscription) error {
 	if _, err := p.guard.check(subscription.Endpoint); err != nil {
 		return err
 	}
 	_, err := parseRecipient(subscription.P256dh, subscription.Auth)
 	return err
+}
+
+// CheckNotification tells whether the notification fits into a message.
+func (p *Provider) CheckNotification(notification push.Notification) error {
+	if size := len(notification.WebPayload()); size > push.MaxWebPayload {
+		return &push.TooLargeError{Kind: push.WebPush, Bytes: size, Max: push.MaxWebPayload}
+	}
+	return nil
 }
 
 // Send makes one attempt, as push.Provider has it. When the push service finds

@@ -183,7 +183,7 @@ func TestSend_TakesPayloadsUpToTheLimit(t *testing.T) {
 	service := newService(t, answering(201, ""))
 	provider := service.provider(t)
 	message, browser := service.message(t, "/1")
-	frame := push.WebPayloadSize(nil)
+	frame := len(push.Notification{}.WebPayload())
 
 	message.Notification.Content = contentOf(t, push.MaxWebPayload-frame)
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), message).Outcome)
@@ -392,7 +392,7 @@ func TestSend_GoesToNoPrivateAddressThatANameResolvesTo(t *testing.T) {
 	require.NoError(t, err)
 	defer provider.Close()
 	message, _ := messageTo(t, sender, push.Endpoint("https://rebind.example.com:"+port+"/secret"))
-	require.NoError(t, provider.Validate(message.Subscription), "its text shows nothing")
+	require.NoError(t, provider.CheckSubscription(t.Context(), message.Subscription), "its text shows nothing")
 
 	require.Equal(t, push.Result{
 		Outcome: push.Retry,
@@ -496,7 +496,7 @@ func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
 	provider, err := New(Config{Key: newSender(t).key})
 	require.NoError(t, err)
 	good := pushtest.NewBrowser(t, "https://push.example.com/1").Subscription(push.User{App: push.DefaultApp, ID: "alice"}, nil)
-	require.NoError(t, provider.Validate(good))
+	require.NoError(t, provider.CheckSubscription(t.Context(), good))
 
 	notOnCurve := bytes.Clone(good.P256dh)
 	notOnCurve[64] ^= 1
@@ -504,12 +504,12 @@ func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
 	for _, key := range [][]byte{nil, {}, {0}, good.P256dh[:64], append(bytes.Clone(good.P256dh), 0), notOnCurve, compressed, make([]byte, 65)} {
 		bad := good
 		bad.P256dh = key
-		requireInvalid(t, provider.Validate(bad), "keys.p256dh")
+		requireInvalid(t, provider.CheckSubscription(t.Context(), bad), "keys.p256dh")
 	}
 	for _, auth := range [][]byte{nil, {}, good.Auth[:15], append(bytes.Clone(good.Auth), 0), make([]byte, 32)} {
 		bad := good
 		bad.Auth = auth
-		requireInvalid(t, provider.Validate(bad), "keys.auth")
+		requireInvalid(t, provider.CheckSubscription(t.Context(), bad), "keys.auth")
 	}
 }
 
