@@ -12,13 +12,13 @@ import (
 
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/api"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 func TestNotifications_AreDeliveredAndAccountedFor(t *testing.T) {
 	r := newRig(t)
 	works, laptop := r.browser()
-	_, gone := r.browser(pushtest.Status(410))
+	_, gone := r.browser(simulate.Status(410))
 	sub := r.subscribe("ann", laptop)
 	r.subscribe("ann", gone)
 	id := r.send("ann")
@@ -112,7 +112,7 @@ func TestNotifications_AreAcceptedOnceForAnIdempotencyKey(t *testing.T) {
 
 func TestNotifications_WaitingIsVisible(t *testing.T) {
 	r := newRig(t)
-	endpoint, laptop := r.browser(pushtest.Status(429).With("Retry-After", "30"))
+	endpoint, laptop := r.browser(simulate.Status(429).With("Retry-After", "30"))
 	r.subscribe("ann", laptop)
 	id := r.send("ann")
 	_, err := endpoint.Await(t.Context(), 1)
@@ -170,9 +170,9 @@ func TestNotifications_ThatAreSentCannotBeTakenBack(t *testing.T) {
 	r := newRig(t)
 	hold := make(chan struct{})
 	_, works := r.browser()
-	slow, slowly := r.browser(pushtest.Status(201).When(hold))
-	_, waits := r.browser(pushtest.Status(429).With("Retry-After", "1800"))
-	for _, browser := range []*pushtest.Browser{works, slowly, waits} {
+	slow, slowly := r.browser(simulate.Status(201).When(hold))
+	_, waits := r.browser(simulate.Status(429).With("Retry-After", "1800"))
+	for _, browser := range []*simulate.Browser{works, slowly, waits} {
 		r.subscribe("ann", browser)
 	}
 	id := r.send("ann")
@@ -206,7 +206,7 @@ func TestNotifications_ThatAreSentCannotBeTakenBack(t *testing.T) {
 func TestNotifications_AreRefusedWhileTheBacklogIsFull(t *testing.T) {
 	r := newRig(t, func(c *actors.Config) { c.Backlog = 3 })
 	hold := make(chan struct{})
-	_, laptop := r.browser(pushtest.Status(201).When(hold))
+	_, laptop := r.browser(simulate.Status(201).When(hold))
 	r.subscribe("ann", laptop)
 	for range 3 {
 		r.send("ann")

@@ -19,6 +19,7 @@ import (
 	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 	"github.com/belfryhq/belfry/push/webpush"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/storetest"
@@ -36,7 +37,7 @@ type rig struct {
 	url     string
 	store   store.Store
 	system  *actors.System
-	service *pushtest.Service
+	service *simulate.WebPush
 	keys    map[string]string // by scope, of the default app; "other" is the other app's admin key
 	vapid   []byte            // the default app's current public key
 	config  api.Config
@@ -44,7 +45,7 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	t.Helper()
-	r := &rig{T: t, store: storetest.OpenSQLite(t), service: pushtest.StartService(t), keys: map[string]string{}}
+	r := &rig{T: t, store: storetest.OpenSQLite(t), service: pushtest.StartWebPush(t), keys: map[string]string{}}
 	r.vapid = r.addApp(push.DefaultApp, pageOrigin)
 	r.addApp("other", otherOrigin)
 	for _, scope := range api.AllScopes {
@@ -198,14 +199,14 @@ func (r *rig) must(status int, q request, into any) {
 }
 
 // browser is a simulated browser at the push service.
-func (r *rig) browser(answers ...pushtest.Answer) (*pushtest.Endpoint, *pushtest.Browser) {
+func (r *rig) browser(answers ...simulate.Answer) (*simulate.Endpoint, *simulate.Browser) {
 	r.Helper()
 	endpoint := r.service.NewEndpoint(answers...)
-	return endpoint, pushtest.NewBrowser(r, push.Endpoint(endpoint.URL))
+	return endpoint, simulate.NewBrowser(push.Endpoint(endpoint.URL))
 }
 
 // json is what the browser's PushSubscription.toJSON() gives.
-func (r *rig) json(browser *pushtest.Browser) map[string]any {
+func (r *rig) json(browser *simulate.Browser) map[string]any {
 	sub := browser.Subscription(push.User{App: push.DefaultApp, ID: "x"}, r.vapid)
 	return map[string]any{
 		"endpoint": string(sub.Endpoint), "expirationTime": nil,
@@ -213,7 +214,7 @@ func (r *rig) json(browser *pushtest.Browser) map[string]any {
 	}
 }
 
-func (r *rig) subscribe(user string, browser *pushtest.Browser) api.Subscription {
+func (r *rig) subscribe(user string, browser *simulate.Browser) api.Subscription {
 	r.Helper()
 	var made api.Subscription
 	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/users/" + url.PathEscape(user) + "/subscriptions", body: r.json(browser)}, &made)

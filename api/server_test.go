@@ -7,14 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/api"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 func TestActors_AreShownWithTheirPaths(t *testing.T) {
 	r := newRig(t)
 	hold := make(chan struct{})
 	defer close(hold)
-	endpoint, laptop := r.browser(pushtest.Status(201).When(hold))
+	endpoint, laptop := r.browser(simulate.Status(201).When(hold))
 	r.subscribe("a/b", laptop)
 	r.send("a/b")
 	_, err := endpoint.Await(t.Context(), 1)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 func TestSubscriptions_SameBrowserSameUserIsOneRow(t *testing.T) {
@@ -99,7 +99,7 @@ func TestBrowsers_ReplaceTheirEndpointWithTheRenewalToken(t *testing.T) {
 	_, stranger := r.browser()
 	var first, second api.Subscription
 	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/me/subscriptions", key: r.token("ann"), body: r.json(before)}, &first)
-	replacing := func(b *pushtest.Browser, id string) map[string]any {
+	replacing := func(b *simulate.Browser, id string) map[string]any {
 		body := r.json(b)
 		body["replaces"] = id
 		return body

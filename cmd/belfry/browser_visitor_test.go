@@ -17,13 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/cmd/belfry/browsertest"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // A scenario is a visit to the website of an application that uses Belfry:
 //
 //	site (an origin of its own per test) ──belfry.js──▶ server
-//	Firefox ──subscribes──▶ pushtest.Service ◀──sends── server
+//	Firefox ──subscribes──▶ simulate.WebPush ◀──sends── server
 //
 // One Firefox and one push service serve the whole package.
 
@@ -35,7 +35,7 @@ type server struct {
 	URL string
 }
 
-func startServer(t *testing.T, origin string, service *pushtest.Service, flags ...string) server {
+func startServer(t *testing.T, origin string, service *simulate.WebPush, flags ...string) server {
 	d := startDaemon(t, append(append(allowing(service), "--allowed-origins", origin), flags...)...)
 	return server{daemon: d, URL: d.url}
 }
@@ -88,7 +88,7 @@ var browserAndService = sync.OnceValues(func() (pair, error) {
 	if _, err := browsertest.Find(); err != nil {
 		return pair{}, err
 	}
-	service, err := pushtest.OpenService()
+	service, err := simulate.OpenWebPush()
 	if err != nil {
 		return pair{}, err
 	}
@@ -108,7 +108,7 @@ var browserAndService = sync.OnceValues(func() (pair, error) {
 
 type pair struct {
 	firefox *browsertest.Firefox
-	service *pushtest.Service
+	service *simulate.WebPush
 }
 
 // visitor is a person who visits the application's website with Firefox.
@@ -264,7 +264,7 @@ func (v *visitor) permission(origin, state string) {
 }
 
 // endpoint is where the page's worker is subscribed.
-func (v *visitor) endpoint() *pushtest.Endpoint {
+func (v *visitor) endpoint() *simulate.Endpoint {
 	v.Helper()
 	var url string
 	v.eval(&url, inWorker+`return (await registration.pushManager.getSubscription()).endpoint`)
@@ -318,12 +318,12 @@ func sendWebPush(t *testing.T, message []byte, to *webpush.Subscription, public,
 
 // awaitDecrypted waits until the browser acknowledged n messages, all of them
 // decrypted and handled without an error.
-func (v *visitor) awaitDecrypted(endpoint *pushtest.Endpoint, n int) {
+func (v *visitor) awaitDecrypted(endpoint *simulate.Endpoint, n int) {
 	v.Helper()
 	acks, err := endpoint.AwaitAck(v.ctx, n)
 	require.NoError(v, err)
 	for _, ack := range acks {
-		require.Equal(v, pushtest.Decrypted, ack.Code)
+		require.Equal(v, simulate.Decrypted, ack.Code)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // The crash test kills the real program again and again, at any moment, while
@@ -207,7 +207,7 @@ func crash(t *testing.T, kills int, flags ...string) (count crashCount) {
 		b := &sender{user: fmt.Sprintf("user-%d", i), scheduled: map[push.ID]bool{}}
 		for j := range 1 + i%3 {
 			b.paths = append(b.paths, fmt.Sprintf("/%s/%d", b.user, j))
-			d.register(b.user, pushtest.NewBrowser(t, push.Endpoint(service.URL+b.paths[j])))
+			d.register(b.user, simulate.NewBrowser(push.Endpoint(service.URL+b.paths[j])))
 		}
 		senders = append(senders, b)
 	}

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 const adminKey = "an-admin-key-for-the-tests"
@@ -94,7 +94,7 @@ func startDaemon(t *testing.T, flags ...string) *daemon {
 }
 
 // allowing lets the daemon talk to a push service on loopback.
-func allowing(service *pushtest.Service) []string {
+func allowing(service *simulate.WebPush) []string {
 	return []string{"--allow-push-hosts", strings.TrimPrefix(service.Origin(), "http://")}
 }
 

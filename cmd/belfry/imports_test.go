@@ -18,7 +18,8 @@ const module = "github.com/belfryhq/belfry"
 var imports = map[string][]string{
 	"push":                   {},
 	"push/webpush":           {"push"},
-	"push/pushtest":          {"push"},
+	"push/simulate":          {"push"},
+	"push/pushtest":          {"push", "push/simulate"},
 	"store":                  {"push"},
 	"store/postgres":         {"store", "push", "migrations"},
 	"store/sqlite":           {"store", "push", "migrations"},

@@ -22,7 +22,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 const (
@@ -35,7 +35,7 @@ const (
 // slowService is a push service that takes its time for every message.
 type slowService struct {
 	*httptest.Server
-	browser  *pushtest.Browser // all subscriptions have its keys
+	browser  *simulate.Browser // all subscriptions have its keys
 	mu       sync.Mutex
 	taken    int
 	received map[string][]push.ID // by path, of the users who are looked at
@@ -45,7 +45,7 @@ func newSlowService(t *testing.T) *slowService {
 	s := &slowService{received: map[string][]push.ID{}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
-	s.browser = pushtest.NewBrowser(t, push.Endpoint(s.URL+"/user-0"))
+	s.browser = simulate.NewBrowser(push.Endpoint(s.URL + "/user-0"))
 	return s
 }
 

@@ -13,12 +13,13 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 	"github.com/belfryhq/belfry/store/storetest"
 )
 
 // metrics gives every counter, gauge, and histogram's count, by its name and the
 // values of its labels; the push service is called P.
-func (d *daemon) metrics(service *pushtest.Service) map[string]float64 {
+func (d *daemon) metrics(service *simulate.WebPush) map[string]float64 {
 	d.t.Helper()
 	status, body := d.try("GET", "/metrics", nil)
 	require.Equal(d.t, http.StatusOK, status, "%s", body)
@@ -39,7 +40,7 @@ func (d *daemon) metrics(service *pushtest.Service) map[string]float64 {
 }
 
 // requireMetrics waits until the metrics are these, among others.
-func (d *daemon) requireMetrics(service *pushtest.Service, want map[string]float64) {
+func (d *daemon) requireMetrics(service *simulate.WebPush, want map[string]float64) {
 	d.t.Helper()
 	var wrong map[string]float64
 	defer func() {
@@ -60,14 +61,14 @@ func (d *daemon) requireMetrics(service *pushtest.Service, want map[string]float
 }
 
 func TestMetrics_TellWhatHappened(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--idle-after", "10m")...)
-	subscribe := func(user string, answers ...pushtest.Answer) {
-		d.register(user, pushtest.NewBrowser(t, push.Endpoint(service.NewEndpoint(answers...).URL)))
+	subscribe := func(user string, answers ...simulate.Answer) {
+		d.register(user, simulate.NewBrowser(push.Endpoint(service.NewEndpoint(answers...).URL)))
 	}
 	subscribe("ann")
-	subscribe("bob", pushtest.Status(http.StatusTooManyRequests).With("Retry-After", "1"))
-	subscribe("carol", pushtest.Status(http.StatusGone))
+	subscribe("bob", simulate.Status(http.StatusTooManyRequests).With("Retry-After", "1"))
+	subscribe("carol", simulate.Status(http.StatusGone))
 	d.finished(d.send("ann", "one"), d.send("ann", "two"), d.send("bob", "one"), d.send("carol", "one"), d.send("nobody", "one"))
 	d.requireMetrics(service, map[string]float64{
 		"belfry_accepted_total":                             5,
@@ -97,7 +98,7 @@ func TestMetrics_TellWhatHappened(t *testing.T) {
 	require.Positive(t, got["process_start_time_seconds"])
 
 	for _, user := range []string{"dora", "emil", "fritz"} {
-		subscribe(user, slices.Repeat([]pushtest.Answer{pushtest.Status(http.StatusUnauthorized)}, 50)...)
+		subscribe(user, slices.Repeat([]simulate.Answer{simulate.Status(http.StatusUnauthorized)}, 50)...)
 		d.send(user, "refused")
 	}
 	d.requireMetrics(service, map[string]float64{
@@ -111,9 +112,9 @@ func TestMetrics_TellWhatHappened(t *testing.T) {
 
 func TestMetrics_GoOnWhenTheProcessIsActiveAgain(t *testing.T) {
 	cluster := storetest.NewCluster(t, storetest.ClusterConfig{Durable: true})
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--database-url", cluster.NewDatabase(t))...)
-	d.register("ann", pushtest.NewBrowser(t, push.Endpoint(service.NewEndpoint().URL)))
+	d.register("ann", simulate.NewBrowser(push.Endpoint(service.NewEndpoint().URL)))
 	d.finished(d.send("ann", "one"))
 	cluster.Stop(t)
 	eventually(t, "it is no longer active", func() bool { return d.status("/readyz") == http.StatusServiceUnavailable })

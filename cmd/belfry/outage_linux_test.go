@@ -13,14 +13,15 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // outage is a daemon whose database can be made unable to write.
 type outage struct {
 	*daemon
 	file     string // the database
-	endpoint *pushtest.Endpoint
-	laptop   *pushtest.Browser
+	endpoint *simulate.Endpoint
+	laptop   *simulate.Browser
 }
 
 // startOutage starts a daemon, and makes the first attempt of what it sends
@@ -28,10 +29,10 @@ type outage struct {
 func startOutage(t *testing.T) *outage {
 	t.Helper()
 	dir := t.TempDir()
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	o := &outage{daemon: startDaemon(t, append(allowing(service), "--data-dir", dir)...), file: filepath.Join(dir, "belfry.db")}
-	o.endpoint = service.NewEndpoint(pushtest.Status(http.StatusServiceUnavailable).With("Retry-After", "1"))
-	o.laptop = pushtest.NewBrowser(t, push.Endpoint(o.endpoint.URL))
+	o.endpoint = service.NewEndpoint(simulate.Status(http.StatusServiceUnavailable).With("Retry-After", "1"))
+	o.laptop = simulate.NewBrowser(push.Endpoint(o.endpoint.URL))
 	o.register("ann", o.laptop)
 	return o
 }

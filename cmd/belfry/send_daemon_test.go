@@ -14,6 +14,7 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // begin starts another of the program's commands against the daemon.
@@ -49,12 +50,12 @@ func manyUsers(n int) string {
 }
 
 func TestSendToMany_OutlivesARestartOfTheService(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--log-level", "warn")...)
-	browsers, endpoints := map[string]*pushtest.Browser{}, map[string]*pushtest.Endpoint{}
+	browsers, endpoints := map[string]*simulate.Browser{}, map[string]*simulate.Endpoint{}
 	for _, user := range []string{"user-1", "user-3000", "user-6000"} {
 		endpoints[user] = service.NewEndpoint()
-		browsers[user] = pushtest.NewBrowser(t, push.Endpoint(endpoints[user].URL))
+		browsers[user] = simulate.NewBrowser(push.Endpoint(endpoints[user].URL))
 		d.register(user, browsers[user])
 	}
 	dir := t.TempDir()

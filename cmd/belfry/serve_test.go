@@ -17,11 +17,12 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 	"github.com/belfryhq/belfry/store/storetest"
 )
 
 // register makes a simulated browser at the endpoint a user's.
-func (d *daemon) register(user string, browser *pushtest.Browser) {
+func (d *daemon) register(user string, browser *simulate.Browser) {
 	d.t.Helper()
 	var config struct {
 		Key string `json:"vapid_public_key"`
@@ -45,7 +46,7 @@ func (d *daemon) send(user, title string) string {
 }
 
 // titles are what arrived and was accepted at an endpoint, decrypted, in order.
-func titles(t *testing.T, endpoint *pushtest.Endpoint, browser *pushtest.Browser) []string {
+func titles(t *testing.T, endpoint *simulate.Endpoint, browser *simulate.Browser) []string {
 	t.Helper()
 	var list []string
 	for _, receipt := range endpoint.Receipts() {
@@ -82,10 +83,10 @@ func overEachStore(t *testing.T, test func(t *testing.T, flags ...string)) {
 
 func TestServe_DeliversByRetryWhenThePushServiceWasAway(t *testing.T) {
 	overEachStore(t, func(t *testing.T, flags ...string) {
-		service := pushtest.StartService(t)
+		service := pushtest.StartWebPush(t)
 		d := startDaemon(t, append(flags, allowing(service)...)...)
 		endpoint := service.NewEndpoint()
-		laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+		laptop := simulate.NewBrowser(push.Endpoint(endpoint.URL))
 		d.register("ann", laptop)
 		service.Stop()
 		ids := []string{d.send("ann", "one"), d.send("ann", "two"), d.send("ann", "three")}
@@ -102,10 +103,10 @@ func TestServe_DeliversByRetryWhenThePushServiceWasAway(t *testing.T) {
 
 func TestServe_FinishesAfterAPowerCutWhatItAccepted(t *testing.T) {
 	overEachStore(t, func(t *testing.T, flags ...string) {
-		service := pushtest.StartService(t)
+		service := pushtest.StartWebPush(t)
 		d := startDaemon(t, append(flags, allowing(service)...)...)
 		endpoint := service.NewEndpoint()
-		laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+		laptop := simulate.NewBrowser(push.Endpoint(endpoint.URL))
 		d.register("ann", laptop)
 		service.Stop()
 		ids := []string{d.send("ann", "one"), d.send("ann", "two")}
@@ -120,11 +121,11 @@ func TestServe_FinishesAfterAPowerCutWhatItAccepted(t *testing.T) {
 
 func TestServe_DrainsOnSIGTERM(t *testing.T) {
 	overEachStore(t, func(t *testing.T, flags ...string) {
-		service := pushtest.StartService(t)
+		service := pushtest.StartWebPush(t)
 		d := startDaemon(t, append(flags, allowing(service)...)...)
 		release := make(chan struct{})
-		endpoint := service.NewEndpoint(pushtest.Status(http.StatusCreated).When(release))
-		laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+		endpoint := service.NewEndpoint(simulate.Status(http.StatusCreated).When(release))
+		laptop := simulate.NewBrowser(push.Endpoint(endpoint.URL))
 		d.register("ann", laptop)
 		ids := []string{d.send("ann", "in flight"), d.send("ann", "behind it")}
 		_, err := endpoint.Await(t.Context(), 1)
@@ -143,10 +144,10 @@ func TestServe_DrainsOnSIGTERM(t *testing.T) {
 }
 
 func TestServe_DrainsWithinTenSecondsWhateverHangs(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, allowing(service)...)
-	endpoint := service.NewEndpoint(pushtest.Status(http.StatusCreated).When(make(chan struct{})))
-	d.register("ann", pushtest.NewBrowser(t, push.Endpoint(endpoint.URL)))
+	endpoint := service.NewEndpoint(simulate.Status(http.StatusCreated).When(make(chan struct{})))
+	d.register("ann", simulate.NewBrowser(push.Endpoint(endpoint.URL)))
 	id := d.send("ann", "hangs")
 	_, err := endpoint.Await(t.Context(), 1)
 	require.NoError(t, err)
@@ -167,11 +168,11 @@ func TestServe_ASecondProcessOnTheSameFileIsToldSo(t *testing.T) {
 }
 
 func TestServe_AStandbyTakesOver(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	flags := append(allowing(service), "--database-url", storetest.Postgres(t).NewDatabase(t))
 	active := startDaemon(t, flags...)
 	endpoint := service.NewEndpoint()
-	laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+	laptop := simulate.NewBrowser(push.Endpoint(endpoint.URL))
 	active.register("ann", laptop)
 	standby := &daemon{t: t, flags: append(active.flags[:len(active.flags):len(active.flags)], "--listen", "127.0.0.1:0"), output: active.output}
 	require.NoError(t, standby.launch())
@@ -189,10 +190,10 @@ func TestServe_AStandbyTakesOver(t *testing.T) {
 
 func TestServe_SurvivesARestartOfPostgreSQL(t *testing.T) {
 	cluster := storetest.NewCluster(t, storetest.ClusterConfig{Durable: true})
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--database-url", cluster.NewDatabase(t))...)
 	endpoint := service.NewEndpoint()
-	laptop := pushtest.NewBrowser(t, push.Endpoint(endpoint.URL))
+	laptop := simulate.NewBrowser(push.Endpoint(endpoint.URL))
 	d.register("ann", laptop)
 	service.Stop()
 	ids := []string{d.send("ann", "one"), d.send("ann", "two")}
@@ -214,10 +215,10 @@ func TestServe_SurvivesARestartOfPostgreSQL(t *testing.T) {
 }
 
 func TestServe_ShowsActorsComeAndGo(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--idle-after", "1s")...)
-	endpoint := service.NewEndpoint(pushtest.Status(http.StatusTooManyRequests).With("Retry-After", "3"))
-	d.register("ann", pushtest.NewBrowser(t, push.Endpoint(endpoint.URL)))
+	endpoint := service.NewEndpoint(simulate.Status(http.StatusTooManyRequests).With("Retry-After", "3"))
+	d.register("ann", simulate.NewBrowser(push.Endpoint(endpoint.URL)))
 	id := d.send("ann", "one")
 	tree := func() string {
 		out, err := d.run("tree", "--depth", "5")
@@ -333,10 +334,10 @@ func TestServe_TakesItsFlagsFromTheEnvironment(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, allowing(service)...)
 	endpoint := service.NewEndpoint()
-	d.register("ann", pushtest.NewBrowser(t, push.Endpoint(endpoint.URL)))
+	d.register("ann", simulate.NewBrowser(push.Endpoint(endpoint.URL)))
 	must := func(args ...string) string {
 		t.Helper()
 		out, err := d.run(args...)

@@ -1,7 +1,22 @@
-// Package pushtest stands in for the other side of a push: the browser that
-// decrypts it and the push services that take it.
+// Package pushtest helps tests with push services: it ties the simulators of
+// push/simulate to a test's life, and holds every provider to one suite.
 //
-// It is written from the standards and not from Belfry's encoders, with which
-// it shares no code, so that what it accepts is right and not merely the same.
 // Only tests import it.
 package pushtest
+
+import (
+	"testing"
+
+	"github.com/belfryhq/belfry/push/simulate"
+)
+
+// StartWebPush starts a Web Push service that ends with the test.
+func StartWebPush(t testing.TB) *simulate.WebPush {
+	t.Helper()
+	service, err := simulate.OpenWebPush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(service.Stop)
+	return service
+}

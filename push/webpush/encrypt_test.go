@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // RFC 8291 §5 and Appendix A.
@@ -130,9 +130,9 @@ func TestEncrypt_RefusesATooLongPayload(t *testing.T) {
 	require.EqualError(t, err, "the payload has 3994 bytes: push services take at most 3993")
 }
 
-func newRecipient(t testing.TB) (*pushtest.Browser, recipient) {
+func newRecipient(t testing.TB) (*simulate.Browser, recipient) {
 	t.Helper()
-	browser := pushtest.NewBrowser(t, "https://push.example.com/1")
+	browser := simulate.NewBrowser("https://push.example.com/1")
 	subscription := browser.Subscription(push.User{}, nil)
 	to, err := parseRecipient(subscription.P256dh, subscription.Auth)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,17 +125,17 @@ func (s *service) host() string {
 }
 
 // message is one to a new browser at a path of this service.
-func (s *service) message(t *testing.T, path string) (push.Message, *pushtest.Browser) {
+func (s *service) message(t *testing.T, path string) (push.Message, *simulate.Browser) {
 	t.Helper()
 	return messageTo(t, s.sender, push.Endpoint(s.URL+path))
 }
 
-func messageTo(t testing.TB, sender *sender, endpoint push.Endpoint) (push.Message, *pushtest.Browser) {
+func messageTo(t testing.TB, sender *sender, endpoint push.Endpoint) (push.Message, *simulate.Browser) {
 	t.Helper()
 	content, err := push.Content{Title: "The kettle boils", URL: "https://example.com/tea"}.Encode()
 	require.NoError(t, err)
 	user := push.User{App: push.DefaultApp, ID: "alice"}
-	browser := pushtest.NewBrowser(t, endpoint)
+	browser := simulate.NewBrowser(endpoint)
 	return push.Message{
 		Notification: push.Notification{ID: push.ID{1, 2, 3}, User: user, Content: content, Urgency: push.UrgencyHigh},
 		Subscription: browser.Subscription(user, sender.public),

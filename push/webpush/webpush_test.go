@@ -19,6 +19,7 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
+	"github.com/belfryhq/belfry/push/simulate"
 )
 
 func TestSend_MakesTheRequestOfRFC8030(t *testing.T) {
@@ -49,7 +50,7 @@ func TestSend_MakesTheRequestOfRFC8030(t *testing.T) {
 }
 
 func TestSend_SatisfiesAStrictPushService(t *testing.T) {
-	service := pushtest.StartService(t)
+	service := pushtest.StartWebPush(t)
 	sender := newSender(t)
 	provider, err := New(Config{Key: sender.key, AllowHosts: []string{"127.0.0.1"}})
 	require.NoError(t, err)
@@ -495,7 +496,7 @@ func TestNew_NamesTheFieldThatIsWrong(t *testing.T) {
 func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
 	provider, err := New(Config{Key: newSender(t).key})
 	require.NoError(t, err)
-	good := pushtest.NewBrowser(t, "https://push.example.com/1").Subscription(push.User{App: push.DefaultApp, ID: "alice"}, nil)
+	good := simulate.NewBrowser("https://push.example.com/1").Subscription(push.User{App: push.DefaultApp, ID: "alice"}, nil)
 	require.NoError(t, provider.CheckSubscription(t.Context(), good))
 
 	notOnCurve := bytes.Clone(good.P256dh)

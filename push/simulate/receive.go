@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"encoding/json"
@@ -28,7 +28,7 @@ const minBody = 86 + 1 + 16
 //	413  the body is longer than 4096 bytes
 //
 // Only a request that passes all of these gets the endpoint's scripted answer.
-func (s *Service) receive(w http.ResponseWriter, r *http.Request) {
+func (s *WebPush) receive(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	e := s.endpoints[r.PathValue("token")]
 	s.mu.Unlock()

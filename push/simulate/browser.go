@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"testing"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
@@ -27,11 +26,10 @@ type Browser struct {
 }
 
 // NewBrowser makes a browser with keys of its own, subscribed at endpoint.
-func NewBrowser(t testing.TB, endpoint push.Endpoint) *Browser {
-	t.Helper()
+func NewBrowser(endpoint push.Endpoint) *Browser {
 	private, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatalf("make a browser's key pair: %v", err)
+		panic(fmt.Errorf("make a browser's key pair: %w", err)) // crypto/rand never fails
 	}
 	auth := make([]byte, 16)
 	rand.Read(auth)

@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"bytes"

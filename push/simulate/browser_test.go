@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"bytes"
@@ -63,7 +63,7 @@ func TestBrowser_ReadsNothingThatIsNotWholly(t *testing.T) {
 		_, err := browser.Decrypt(change(unbase64(t, exampleBody)))
 		require.Error(t, err, name)
 	}
-	_, err := NewBrowser(t, "https://push.example.net/1").Decrypt(unbase64(t, exampleBody))
+	_, err := NewBrowser("https://push.example.net/1").Decrypt(unbase64(t, exampleBody))
 	require.ErrorContains(t, err, "open the record", "another browser")
 }
 
@@ -82,7 +82,7 @@ func TestBrowser_TakesPaddingOffALastRecordAlone(t *testing.T) {
 }
 
 func TestBrowser_SubscribesWithItsOwnKeys(t *testing.T) {
-	browser := NewBrowser(t, "https://push.example.net/1")
+	browser := NewBrowser("https://push.example.net/1")
 	user := push.User{App: push.DefaultApp, ID: "alice"}
 	subscription := browser.Subscription(user, []byte("key"))
 	require.Equal(t, user, subscription.User)
@@ -93,5 +93,5 @@ func TestBrowser_SubscribesWithItsOwnKeys(t *testing.T) {
 
 	clear(subscription.Auth)
 	require.False(t, bytes.Equal(subscription.Auth, browser.Subscription(user, nil).Auth), "slices of its own")
-	require.NotEqual(t, subscription.P256dh, NewBrowser(t, "").Subscription(user, nil).P256dh)
+	require.NotEqual(t, subscription.P256dh, NewBrowser("").Subscription(user, nil).P256dh)
 }

@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"context"
@@ -63,7 +63,7 @@ type update struct {
 //	register ─▶ a new endpoint, bound to the VAPID key
 //	unregister ─▶ the endpoint is over
 //	◀─ notification; ack or nack ─▶ it is forgotten here
-func (s *Service) serveBrowser(w http.ResponseWriter, r *http.Request) {
+func (s *WebPush) serveBrowser(w http.ResponseWriter, r *http.Request) {
 	connection, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{"push-notification"},
 		InsecureSkipVerify: true, // Firefox sends no origin that would match
@@ -101,7 +101,7 @@ func (s *Service) serveBrowser(w http.ResponseWriter, r *http.Request) {
 // greet finds the browser, or makes a new one if there is none of that uaid.
 // Its former connection, if there is one, ends. What expired while it was away
 // is dropped; a message with TTL 0 always is (RFC 8030 §5.2).
-func (s *Service) greet(uaid string, end context.CancelFunc) (*profile, *session) {
+func (s *WebPush) greet(uaid string, end context.CancelFunc) (*profile, *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.profiles[uaid]
@@ -116,7 +116,7 @@ func (s *Service) greet(uaid string, end context.CancelFunc) (*profile, *session
 	return p, p.session
 }
 
-func (s *Service) depart(p *profile, current *session) {
+func (s *WebPush) depart(p *profile, current *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.session == current {
@@ -133,7 +133,7 @@ func (p *profile) disconnect() {
 }
 
 // converse reads one message from the browser and answers it.
-func (s *Service) converse(ctx context.Context, connection *websocket.Conn, p *profile) error {
+func (s *WebPush) converse(ctx context.Context, connection *websocket.Conn, p *profile) error {
 	var f frame
 	if err := wsjson.Read(ctx, connection, &f); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *Service) converse(ctx context.Context, connection *websocket.Conn, p *p
 	return nil
 }
 
-func (s *Service) register(p *profile, f frame) frame {
+func (s *WebPush) register(p *profile, f frame) frame {
 	answer := frame{MessageType: "register", ChannelID: f.ChannelID, Status: http.StatusOK}
 	key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(f.Key, "=")) // Firefox pads it
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *Service) register(p *profile, f frame) frame {
 	return answer
 }
 
-func (s *Service) unregister(p *profile, channel string) {
+func (s *WebPush) unregister(p *profile, channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := p.channels[channel]
@@ -187,7 +187,7 @@ func (s *Service) unregister(p *profile, channel string) {
 	p.mailbox = slices.DeleteFunc(p.mailbox, func(m *message) bool { return m.endpoint == e })
 }
 
-func (s *Service) acknowledged(p *profile, id string, code int) {
+func (s *WebPush) acknowledged(p *profile, id string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(p.mailbox, func(m *message) bool { return m.id == id })
@@ -221,7 +221,7 @@ func (p *profile) take(m *message) {
 
 // deliver sends the browser what is in its mailbox, as it comes in, until the
 // connection ends.
-func (s *Service) deliver(ctx context.Context, connection *websocket.Conn, p *profile, current *session) {
+func (s *WebPush) deliver(ctx context.Context, connection *websocket.Conn, p *profile, current *session) {
 	for {
 		select {
 		case <-current.wake:
@@ -237,7 +237,7 @@ func (s *Service) deliver(ctx context.Context, connection *websocket.Conn, p *pr
 }
 
 // unsent gives what did not go out on this connection yet.
-func (s *Service) unsent(p *profile, current *session) []frame {
+func (s *WebPush) unsent(p *profile, current *session) []frame {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var frames []frame

@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"bytes"
@@ -26,10 +26,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestService_TakesWhatAnIndependentSenderSends(t *testing.T) {
-	service := StartService(t)
+func startWebPush(t *testing.T) *WebPush {
+	t.Helper()
+	service, err := OpenWebPush()
+	require.NoError(t, err)
+	t.Cleanup(service.Stop)
+	return service
+}
+
+func TestWebPush_TakesWhatAnIndependentSenderSends(t *testing.T) {
+	service := startWebPush(t)
 	endpoint := service.NewEndpoint()
-	browser := NewBrowser(t, push.Endpoint(endpoint.URL))
+	browser := NewBrowser(push.Endpoint(endpoint.URL))
 	private, public, err := webpush.GenerateVAPIDKeys()
 	require.NoError(t, err)
 	point, err := base64.RawURLEncoding.DecodeString(public)
@@ -62,8 +70,8 @@ func TestService_TakesWhatAnIndependentSenderSends(t *testing.T) {
 	require.Equal(t, "hello", string(plaintext))
 }
 
-func TestService_RefusesWhatSomePushServiceRefuses(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_RefusesWhatSomePushServiceRefuses(t *testing.T) {
+	service := startWebPush(t)
 	me, somebodyElse := newSender(t), newSender(t)
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
@@ -118,15 +126,15 @@ func TestService_RefusesWhatSomePushServiceRefuses(t *testing.T) {
 	}
 }
 
-func TestService_UnknownEndpointIsNotFound(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_UnknownEndpointIsNotFound(t *testing.T) {
+	service := startWebPush(t)
 	response := newSender(t).post(t, service.Origin()+"/wpush/v2/none", nil)
 	require.Equal(t, http.StatusNotFound, response.StatusCode)
 	require.Nil(t, service.Endpoint(service.Origin()+"/wpush/v2/none"))
 }
 
 func TestEndpoint_ExpiredIsGone(t *testing.T) {
-	endpoint := StartService(t).NewEndpoint()
+	endpoint := startWebPush(t).NewEndpoint()
 	sender := newSender(t)
 	require.Equal(t, http.StatusCreated, sender.post(t, endpoint.URL, nil).StatusCode)
 	endpoint.Expire()
@@ -135,7 +143,7 @@ func TestEndpoint_ExpiredIsGone(t *testing.T) {
 }
 
 func TestEndpoint_FollowsItsScriptAndThenAccepts(t *testing.T) {
-	endpoint := StartService(t).NewEndpoint(
+	endpoint := startWebPush(t).NewEndpoint(
 		Status(429).With("Retry-After", "3"),
 		Status(503).Saying("overloaded"),
 	)
@@ -163,7 +171,7 @@ func TestEndpoint_FollowsItsScriptAndThenAccepts(t *testing.T) {
 }
 
 func TestEndpoint_AMalformedRequestUsesUpNoAnswer(t *testing.T) {
-	endpoint := StartService(t).NewEndpoint(Status(429))
+	endpoint := startWebPush(t).NewEndpoint(Status(429))
 	sender := newSender(t)
 	require.Equal(t, 400, sender.post(t, endpoint.URL, withTTL("soon")).StatusCode)
 	require.Equal(t, 429, sender.post(t, endpoint.URL, nil).StatusCode)
@@ -171,7 +179,7 @@ func TestEndpoint_AMalformedRequestUsesUpNoAnswer(t *testing.T) {
 
 func TestEndpoint_HoldsAnAnswerUntilItIsReleased(t *testing.T) {
 	release := make(chan struct{})
-	endpoint := StartService(t).NewEndpoint(Status(201).When(release))
+	endpoint := startWebPush(t).NewEndpoint(Status(201).When(release))
 	sender := newSender(t)
 
 	answered := make(chan int, 1)
@@ -187,14 +195,14 @@ func TestEndpoint_HoldsAnAnswerUntilItIsReleased(t *testing.T) {
 }
 
 func TestEndpoint_CutsTheConnectionAfterReading(t *testing.T) {
-	endpoint := StartService(t).NewEndpoint(Cut())
+	endpoint := startWebPush(t).NewEndpoint(Cut())
 	_, err := newSender(t).try(t, endpoint.URL, nil)
 	require.ErrorIs(t, err, io.EOF)
 	require.Len(t, endpoint.Receipts(), 1)
 }
 
 func TestEndpoint_AwaitEndsWithItsContext(t *testing.T) {
-	endpoint := StartService(t).NewEndpoint()
+	endpoint := startWebPush(t).NewEndpoint()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := endpoint.Await(ctx, 1)
@@ -202,8 +210,8 @@ func TestEndpoint_AwaitEndsWithItsContext(t *testing.T) {
 	require.ErrorContains(t, err, "0 of 1 requests received")
 }
 
-func TestService_ComesBackOnItsPortWithWhatItHad(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_ComesBackOnItsPortWithWhatItHad(t *testing.T) {
+	service := startWebPush(t)
 	endpoint := service.NewEndpoint(Status(201), Status(201).When(make(chan struct{})))
 	sender := newSender(t)
 	require.Equal(t, 201, sender.post(t, endpoint.URL, nil).StatusCode)
@@ -225,8 +233,8 @@ func TestService_ComesBackOnItsPortWithWhatItHad(t *testing.T) {
 	require.Len(t, endpoint.Receipts(), 3)
 }
 
-func TestService_ABrowserGetsAndAcknowledgesWhatIsSent(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_ABrowserGetsAndAcknowledgesWhatIsSent(t *testing.T) {
+	service := startWebPush(t)
 	sender := newSender(t)
 	browser := connect(t, service, "")
 	endpoint := browser.register(sender.k())
@@ -245,8 +253,8 @@ func TestService_ABrowserGetsAndAcknowledgesWhatIsSent(t *testing.T) {
 	require.Equal(t, endpoint.Receipts()[1].MessageID, acks[0].MessageID)
 }
 
-func TestService_KeepsMessagesForABrowserThatIsAway(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_KeepsMessagesForABrowserThatIsAway(t *testing.T) {
+	service := startWebPush(t)
 	sender := newSender(t)
 	browser := connect(t, service, "")
 	endpoint := browser.register(sender.k())
@@ -269,8 +277,8 @@ func TestService_KeepsMessagesForABrowserThatIsAway(t *testing.T) {
 	require.Equal(t, receipts[2].MessageID, third.read().Version, "what was not acknowledged is sent again")
 }
 
-func TestService_AnUnregisteredEndpointIsGone(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_AnUnregisteredEndpointIsGone(t *testing.T) {
+	service := startWebPush(t)
 	sender := newSender(t)
 	browser := connect(t, service, "")
 	endpoint := browser.register(sender.k())
@@ -279,8 +287,8 @@ func TestService_AnUnregisteredEndpointIsGone(t *testing.T) {
 	require.Equal(t, 410, sender.post(t, endpoint.URL, nil).StatusCode)
 }
 
-func TestService_AForgottenBrowserGetsANewName(t *testing.T) {
-	service := StartService(t)
+func TestWebPush_AForgottenBrowserGetsANewName(t *testing.T) {
+	service := startWebPush(t)
 	sender := newSender(t)
 	browser := connect(t, service, "")
 	endpoint := browser.register(sender.k())
@@ -393,12 +401,12 @@ func message200() []byte {
 // remote is a browser's connection to the service.
 type remote struct {
 	t          *testing.T
-	service    *Service
+	service    *WebPush
 	connection *websocket.Conn
 	uaid       string
 }
 
-func connect(t *testing.T, service *Service, uaid string) *remote {
+func connect(t *testing.T, service *WebPush, uaid string) *remote {
 	connection, _, err := websocket.Dial(soon(t), service.AutopushURL(), &websocket.DialOptions{
 		HTTPClient:   client(t),
 		Subprotocols: []string{"push-notification"},

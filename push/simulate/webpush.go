@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"context"
@@ -10,13 +10,12 @@ import (
 	"net/http"
 	"path"
 	"sync"
-	"testing"
 	"time"
 )
 
-// Service is a push service on a loopback port. It plays both of its parts:
+// WebPush is a push service on a loopback port. It plays both of its parts:
 //
-//	sender ──RFC 8030, HTTP──▶ Service ──autopush, WebSocket──▶ Firefox
+//	sender ──RFC 8030, HTTP──▶ WebPush ──autopush, WebSocket──▶ Firefox
 //
 // To senders it is stricter than most real ones: what a real push service
 // might refuse, it refuses (see receive.go). To a stock Firefox it speaks
@@ -26,7 +25,7 @@ import (
 //
 // Stop and Start take it away and bring it back on the same port, with all it
 // stored. Its methods may be called from many goroutines.
-type Service struct {
+type WebPush struct {
 	address string // host:port, the same over every Start
 
 	mu        sync.Mutex // guards everything below, and the endpoints and profiles
@@ -43,21 +42,9 @@ type running struct {
 	handlers sync.WaitGroup
 }
 
-// StartService starts a push service that ends with the test.
-func StartService(t testing.TB) *Service {
-	t.Helper()
-	service, err := OpenService()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(service.Stop)
-	return service
-}
-
-// OpenService starts a push service that runs until Stop: for a TestMain, to
-// be shared by the tests of a package.
-func OpenService() (*Service, error) {
-	s := &Service{
+// OpenWebPush starts a Web Push service that runs until Stop.
+func OpenWebPush() (*WebPush, error) {
+	s := &WebPush{
 		address:   "127.0.0.1:0",
 		endpoints: map[string]*Endpoint{},
 		profiles:  map[string]*profile{},
@@ -69,23 +56,23 @@ func OpenService() (*Service, error) {
 }
 
 // Origin is the origin of its endpoints, as in http://127.0.0.1:4711.
-func (s *Service) Origin() string { return "http://" + s.address }
+func (s *WebPush) Origin() string { return "http://" + s.address }
 
 // AutopushURL is where a browser connects: Firefox's preference
 // dom.push.serverURL.
-func (s *Service) AutopushURL() string { return "ws://" + s.address + "/" }
+func (s *WebPush) AutopushURL() string { return "ws://" + s.address + "/" }
 
 // Start brings a stopped service back on its port. Subscriptions and stored
 // messages are as Stop left them.
-func (s *Service) Start() error {
+func (s *WebPush) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		return errors.New("pushtest: the push service is running already")
+		return errors.New("simulate: the push service is running already")
 	}
 	listener, err := net.Listen("tcp", s.address)
 	if err != nil {
-		return fmt.Errorf("pushtest: start the push service: %w", err)
+		return fmt.Errorf("simulate: start the push service: %w", err)
 	}
 	s.address = listener.Addr().String()
 
@@ -103,7 +90,7 @@ func (s *Service) Start() error {
 // Stop takes the service away as a crash would: connections break, held
 // answers are never given, and the port refuses connections until Start.
 // Stopping a stopped service does nothing.
-func (s *Service) Stop() {
+func (s *WebPush) Stop() {
 	s.mu.Lock()
 	run := s.running
 	s.running = nil
@@ -117,7 +104,7 @@ func (s *Service) Stop() {
 }
 
 // tracked lets Stop wait for handlers, those that took over their connection too.
-func (run *running) tracked(s *Service, next http.Handler) http.Handler {
+func (run *running) tracked(s *WebPush, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		if s.running != run {
@@ -138,7 +125,7 @@ func (run *running) tracked(s *Service, next http.Handler) http.Handler {
 // NewEndpoint makes the endpoint of a simulated browser, one that is always
 // away. To each well-formed request it gives the next of the answers; after
 // the last, and without any, it accepts with 201.
-func (s *Service) NewEndpoint(answers ...Answer) *Endpoint {
+func (s *WebPush) NewEndpoint(answers ...Answer) *Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.newEndpoint()
@@ -148,7 +135,7 @@ func (s *Service) NewEndpoint(answers ...Answer) *Endpoint {
 
 // Endpoint finds an endpoint by its URL: that of a real browser, once it
 // subscribed. It is nil if this service has none such.
-func (s *Service) Endpoint(url string) *Endpoint {
+func (s *WebPush) Endpoint(url string) *Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.endpoints[path.Base(url)]; e != nil && e.URL == url {
@@ -161,7 +148,7 @@ func (s *Service) Endpoint(url string) *Endpoint {
 // service does that lost its data: the endpoints answer 410 from now on, and
 // a browser gets the event pushsubscriptionchange when it connects again,
 // which it does at once because its connection is cut.
-func (s *Service) ForgetBrowsers() {
+func (s *WebPush) ForgetBrowsers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.profiles {
@@ -173,7 +160,7 @@ func (s *Service) ForgetBrowsers() {
 	clear(s.profiles)
 }
 
-func (s *Service) newEndpoint() *Endpoint {
+func (s *WebPush) newEndpoint() *Endpoint {
 	token := randomHex(24)
 	e := &Endpoint{
 		URL:     s.Origin() + "/wpush/v2/" + token,

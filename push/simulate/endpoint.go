@@ -1,4 +1,4 @@
-package pushtest
+package simulate
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Endpoint is one push endpoint of a Service: a simulated browser's, or a real
+// Endpoint is one push endpoint of a WebPush: a simulated browser's, or a real
 // one's. It records what it is sent.
 type Endpoint struct {
 	URL string // RFC 8030 §2: the push resource
 
-	service *Service // its mutex guards what follows
+	service *WebPush // its mutex guards what follows
 	profile *profile // whose it is; nil for a simulated one
 	channel string   // the browser's name for it
 
@@ -121,7 +121,7 @@ func (e *Endpoint) await(ctx context.Context, done func() (bool, string)) error 
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("pushtest: %s: %w", progress, ctx.Err())
+			return fmt.Errorf("simulate: %s: %w", progress, ctx.Err())
 		}
 	}
 }
