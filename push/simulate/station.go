@@ -1,0 +1,196 @@
+package simulate
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how a simulator listens.
+type Config struct {
+	Address     string     // host:port on loopback; empty for a free port of 127.0.0.1
+	Authority   *Authority // issues its certificate; required
+	StreamLimit int        // requests at a time on one HTTP/2 connection; 0 for 1,000, as at APNs
+}
+
+const (
+	defaultStreamLimit = 1000
+	maxControlBody     = 1 << 20
+)
+
+// station is what the simulators of APNs and FCM have in common: a TLS server
+// that speaks HTTP/2, faults, and a log, by Go and by HTTP:
+//
+//	GET    /simulator/log?after=N   entries from N+1 on: {"entries":[…]}
+//	POST   /simulator/faults        a Fault
+//	DELETE /simulator/faults        none is in force any more
+//	POST   /simulator/goaway        every connection's next answer is its last
+//	GET    /simulator/ca.pem        the authority that issued its certificate
+type station struct {
+	config   Config
+	listener net.Listener
+	server   *http.Server
+	served   chan struct{}
+	stopping sync.Once
+
+	faults  faults
+	journal *journal
+	goAways atomic.Int64 // raised by GoAway
+	seen    sync.Map     // by connection: the goAways it was told
+	opened  atomic.Int64 // connections
+}
+
+// openStation listens; serve answers.
+func openStation(config Config) (*station, error) {
+	if config.Authority == nil {
+		return nil, errors.New("simulate: Config.Authority is missing")
+	}
+	if config.Address == "" {
+		config.Address = "127.0.0.1:0"
+	}
+	if config.StreamLimit == 0 {
+		config.StreamLimit = defaultStreamLimit
+	}
+	host, _, err := net.SplitHostPort(config.Address)
+	if err != nil {
+		return nil, fmt.Errorf("simulate: the address %q is not host:port", config.Address)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("simulate: %s is not a loopback address: a simulator is for one machine", host)
+	}
+	listener, err := net.Listen("tcp", config.Address)
+	if err != nil {
+		return nil, fmt.Errorf("simulate: %w", err)
+	}
+	return &station{config: config, listener: listener, served: make(chan struct{}), journal: newJournal()}, nil
+}
+
+// serve answers with mux, and with the control's own paths.
+func (s *station) serve(mux *http.ServeMux) error {
+	certificate, err := s.config.Authority.issue()
+	if err != nil {
+		s.listener.Close()
+		return err
+	}
+	mux.HandleFunc("GET /simulator/log", s.serveLog)
+	mux.HandleFunc("POST /simulator/faults", s.serveFaults)
+	mux.HandleFunc("DELETE /simulator/faults", func(w http.ResponseWriter, _ *http.Request) {
+		s.ClearFaults()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /simulator/goaway", func(w http.ResponseWriter, _ *http.Request) {
+		s.GoAway()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /simulator/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		w.Write(s.config.Authority.PEM()) //nolint:errcheck // the client has gone
+	})
+	s.server = &http.Server{
+		Handler:     s.dismissing(mux),
+		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert},
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: s.config.StreamLimit},
+		ReadTimeout: time.Minute,
+		ConnState:   s.onConnState,
+		ErrorLog:    log.New(io.Discard, "", 0), // who does not trust the authority says so itself
+	}
+	go func() {
+		defer close(s.served)
+		s.server.ServeTLS(s.listener, "", "") //nolint:errcheck // it ends by Stop
+	}()
+	return nil
+}
+
+func (s *station) onConnState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.opened.Add(1)
+		s.seen.Store(conn.RemoteAddr().String(), s.goAways.Load())
+	case http.StateClosed, http.StateHijacked:
+		s.seen.Delete(conn.RemoteAddr().String())
+	}
+}
+
+// dismissing ends connections that GoAway was for with their next answer.
+func (s *station) dismissing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := s.goAways.Load()
+		if told, ok := s.seen.Load(r.RemoteAddr); ok && told.(int64) < now && s.seen.CompareAndSwap(r.RemoteAddr, told, now) {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// URL is where it is found, as in https://127.0.0.1:4711.
+func (s *station) URL() string { return "https://" + s.listener.Addr().String() }
+
+// Stop ends it. Connections break.
+func (s *station) Stop() {
+	s.stopping.Do(func() {
+		s.server.Close()
+		<-s.served
+	})
+}
+
+// Fault puts a fault in force, behind those that are.
+func (s *station) Fault(f Fault) error { return s.faults.add(f) }
+
+// ClearFaults ends all faults.
+func (s *station) ClearFaults() { s.faults.clear() }
+
+// GoAway makes every connection's next answer its last one: HTTP/2 GOAWAY.
+func (s *station) GoAway() { s.goAways.Add(1) }
+
+// Connections is how many were opened so far.
+func (s *station) Connections() int { return int(s.opened.Load()) }
+
+// Log gives what was received so far.
+func (s *station) Log() []Entry {
+	entries, _ := s.journal.after(0)
+	return entries
+}
+
+// Await waits until n messages were taken, and gives those that were.
+func (s *station) Await(ctx context.Context, n int) ([]Entry, error) {
+	return s.journal.await(ctx, n, func(e Entry) bool { return e.Taken })
+}
+
+func (s *station) serveLog(w http.ResponseWriter, r *http.Request) {
+	after, err := strconv.Atoi(r.URL.Query().Get("after"))
+	if err != nil && r.URL.Query().Has("after") {
+		http.Error(w, "after is not a number", http.StatusBadRequest)
+		return
+	}
+	entries, _ := s.journal.after(after)
+	if entries == nil {
+		entries = []Entry{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{"entries": entries}) //nolint:errcheck // the client has gone
+}
+
+func (s *station) serveFaults(w http.ResponseWriter, r *http.Request) {
+	var f Fault
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&f)
+	if err == nil {
+		err = s.Fault(f)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
