@@ -9,6 +9,7 @@
 //	apps            tenants and their settings
 //	api_keys        who may call the API; hashes only
 //	vapid_keys      an app's Web Push key pairs, one of them current
+//	credentials     what an app proves itself with to APNs and FCM
 //	subscriptions   where users can be reached; unique by (app, digest)
 //	notifications   what was accepted; never updated
 //	pending         a row exactly as long as work remains of a notification
@@ -51,6 +52,7 @@ type Store interface {
 	Apps
 	APIKeys
 	VAPIDKeys
+	Credentials
 	Subscriptions
 	Notifications
 	Close() error
@@ -84,6 +86,7 @@ type App struct {
 	Name         string   // 1–32 characters of a-z, 0-9 and '-'; never changes
 	Origins      []string // web origins whose pages may register browsers, as in the Origin header
 	VAPIDSubject string   // how push services reach the operator (RFC 8292 §2.1): a mailto: or https: URL
+	PushHosts    []string // Web Push hosts of the operator's own network, "host" or "host:port", that its browsers may subscribe at
 	TokenSecret  []byte   // signs user tokens (HS256), 32 bytes
 	CreatedAt    time.Time
 }
@@ -94,7 +97,7 @@ type Apps interface {
 	CreateApp(ctx context.Context, app App) error
 	// GetApp finds an app by name; ErrNotFound.
 	GetApp(ctx context.Context, name string) (App, error)
-	// UpdateApp replaces Origins and VAPIDSubject; ErrNotFound.
+	// UpdateApp replaces Origins, VAPIDSubject and PushHosts; ErrNotFound.
 	UpdateApp(ctx context.Context, app App) error
 	// ListApps gives all apps by name.
 	ListApps(ctx context.Context) ([]App, error)
@@ -142,14 +145,36 @@ type VAPIDKeys interface {
 	ListVAPIDKeys(ctx context.Context, app string) ([]VAPIDKey, error)
 }
 
+// Credential is what an app proves itself with to APNs or FCM.
+type Credential struct {
+	App       string
+	Name      string    // 1–32 characters of a-z, 0-9 and '-'; names it within the app
+	Kind      push.Kind // APNs or FCM
+	Settings  []byte    // JSON: what may be shown of it; comes back byte for byte
+	Secret    []byte    // the key itself
+	CreatedAt time.Time // when it was given, or replaced last
+}
+
+// Credentials keeps what apps prove themselves with.
+type Credentials interface {
+	// PutCredential adds a credential, or replaces the app's of that name;
+	// ErrNotFound if there is no such app.
+	PutCredential(ctx context.Context, credential Credential) (created bool, err error)
+	// ListCredentials gives an app's credentials by name.
+	ListCredentials(ctx context.Context, app string) ([]Credential, error)
+	// DeleteCredential removes a credential; ErrNotFound.
+	DeleteCredential(ctx context.Context, app, name string) error
+}
+
 // Subscriptions keeps where users can be reached.
 type Subscriptions interface {
 	// PutSubscription registers a subscription, unique by (app, digest).
 	//
 	// New: the row is inserted, with the Rest given. Known and of the same user:
-	// the keys, VAPIDKey, SeenAt and ExpiresAt are replaced, CreatedAt and
-	// Rest stay. Known and of another user: it moves, as if made anew; the
-	// answer names who had it.
+	// the keys, VAPIDKey, Topic, Environment, Project, SeenAt and ExpiresAt are
+	// replaced, CreatedAt and Rest stay, and so does KeyMismatch unless the keys
+	// or VAPIDKey are others than before. Known and of another user: it moves, as
+	// if made anew; the answer names who had it.
 	PutSubscription(ctx context.Context, sub push.Subscription) (Put, error)
 
 	// ReplaceSubscription registers sub and removes the same user's
@@ -176,6 +201,8 @@ type Put struct {
 	Created   bool      // the digest was new to the app
 	MovedFrom string    // the id of the user who had it; empty if none or the same
 	CreatedAt time.Time // of the row as it is now
+
+	KeyMismatch bool // of the row as it is now
 }
 
 // Notifications keeps what was accepted and what became of it.
@@ -263,6 +290,10 @@ type Group struct {
 	// Seen sets SeenAt of subscriptions that are seen to be alive. One that
 	// does not exist, or belongs to another user by now, is passed over.
 	Seen []SubscriptionSeen
+
+	// Mismatched sets KeyMismatch of subscriptions. One that does not exist, or
+	// belongs to another user by now, is passed over.
+	Mismatched []UserSubscription
 
 	// Parked parks notifications. Of several for one notification the last
 	// counts. One that is not pending is passed over.

@@ -9,12 +9,12 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-const appColumns = `name, origins, vapid_subject, token_secret, created_at`
+const appColumns = `name, origins, vapid_subject, push_hosts, token_secret, created_at`
 
 // CreateApp adds an app; ErrExists if the name is taken.
 func (s *Store) CreateApp(ctx context.Context, app store.App) error {
-	_, err := s.pool.Exec(ctx, `INSERT INTO apps (`+appColumns+`) VALUES ($1, $2, $3, $4, $5)`,
-		app.Name, orNull(app.Origins), app.VAPIDSubject, app.TokenSecret, millis(app.CreatedAt))
+	_, err := s.pool.Exec(ctx, `INSERT INTO apps (`+appColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
+		app.Name, orNull(app.Origins), app.VAPIDSubject, orNull(app.PushHosts), app.TokenSecret, millis(app.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("create app %q: %w", app.Name, known(err))
 	}
@@ -30,10 +30,10 @@ func (s *Store) GetApp(ctx context.Context, name string) (store.App, error) {
 	return app, nil
 }
 
-// UpdateApp replaces Origins and VAPIDSubject; ErrNotFound.
+// UpdateApp replaces Origins, VAPIDSubject and PushHosts; ErrNotFound.
 func (s *Store) UpdateApp(ctx context.Context, app store.App) error {
-	tag, err := s.pool.Exec(ctx, `UPDATE apps SET origins = $2, vapid_subject = $3 WHERE name = $1`,
-		app.Name, orNull(app.Origins), app.VAPIDSubject)
+	tag, err := s.pool.Exec(ctx, `UPDATE apps SET origins = $2, vapid_subject = $3, push_hosts = $4 WHERE name = $1`,
+		app.Name, orNull(app.Origins), app.VAPIDSubject, orNull(app.PushHosts))
 	if err := affected(tag, err); err != nil {
 		return fmt.Errorf("update app %q: %w", app.Name, err)
 	}
@@ -52,6 +52,6 @@ func (s *Store) ListApps(ctx context.Context) ([]store.App, error) {
 
 func scanApp(row pgx.Row) (store.App, error) {
 	var app store.App
-	err := row.Scan(&app.Name, &app.Origins, &app.VAPIDSubject, &app.TokenSecret, &app.CreatedAt)
+	err := row.Scan(&app.Name, &app.Origins, &app.VAPIDSubject, &app.PushHosts, &app.TokenSecret, &app.CreatedAt)
 	return app, err
 }

@@ -33,7 +33,7 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	if len(group.Deliveries) > 0 {
 		queueDeliveries(&batch, group.Deliveries)
 	}
-	if len(group.Gone)+len(group.Rests)+len(group.Seen) > 0 {
+	if len(group.Gone)+len(group.Rests)+len(group.Seen)+len(group.Mismatched) > 0 {
 		queueSubscriptions(&batch, group)
 	}
 	if len(group.Parked) > 0 {
@@ -43,9 +43,9 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 		queueFinished(&batch, group.Finished)
 	}
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d parked, %d finished: %w",
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished: %w",
 			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
-			len(group.Parked), len(group.Finished), known(err))
+			len(group.Mismatched), len(group.Parked), len(group.Finished), known(err))
 	}
 	return nil
 }
@@ -58,6 +58,7 @@ func queueAccepted(batch *pgx.Batch, accepted []push.Notification) {
 		users    = make([]string, n)
 		shards   = make([]int16, n)
 		contents = make([][]byte, n)
+		natives  = make([][]byte, n)
 		urgency  = make([]int16, n)
 		collapse = make([]string, n)
 		accepts  = make([]time.Time, n)
@@ -66,12 +67,12 @@ func queueAccepted(batch *pgx.Batch, accepted []push.Notification) {
 	)
 	for i, a := range accepted {
 		ids[i], apps[i], users[i], shards[i] = a.ID, a.User.App, a.User.ID, int16(a.User.Shard())
-		contents[i], urgency[i], collapse[i] = a.Content, int16(a.Urgency), a.CollapseKey
+		contents[i], natives[i], urgency[i], collapse[i] = a.Content, orNull(a.Native), int16(a.Urgency), a.CollapseKey
 		accepts[i], sends[i], expires[i] = millis(a.AcceptedAt), millisOrNull(a.SendAt), millis(a.ExpiresAt)
 	}
 	batch.Queue(`INSERT INTO notifications (`+notificationColumns+`)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::smallint[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[]) AS n (id)
-		ORDER BY id`, ids, apps, users, contents, urgency, collapse, accepts, sends, expires)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[]) AS n (id)
+		ORDER BY id`, ids, apps, users, contents, natives, urgency, collapse, accepts, sends, expires)
 	batch.Queue(`INSERT INTO pending (id, app, usr, shard, due_at)
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[]) AS p (id)
 		ORDER BY id`, ids, apps, users, shards, sends)
@@ -88,22 +89,23 @@ func queueDeliveries(batch *pgx.Batch, deliveries []push.Delivery) {
 		attempts      = make([]int32, n)
 		statuses      = make([]int32, n)
 		reasons       = make([]string, n)
+		messages      = make([]string, n)
 		done          = make([]time.Time, n)
 	)
 	for i, d := range deliveries {
 		notifications[i], subscriptions[i], kinds[i], hosts[i] = d.Notification, deliveries[i].Subscription[:], int16(d.Kind), d.Host
 		states[i], attempts[i], statuses[i] = int16(d.State), int32(d.Attempts), int32(d.Status)
-		reasons[i], done[i] = d.Reason, millis(d.DoneAt)
+		reasons[i], messages[i], done[i] = d.Reason, d.MessageID, millis(d.DoneAt)
 	}
 	batch.Queue(`INSERT INTO deliveries (`+deliveryColumns+`)
-		SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::text[], $9::timestamptz[]) AS d (notification, subscription)
+		SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::text[], $9::text[], $10::timestamptz[]) AS d (notification, subscription)
 		WHERE (SELECT true FROM pending p WHERE p.id = d.notification)
 		ORDER BY notification, subscription
-		ON CONFLICT DO NOTHING`, notifications, subscriptions, kinds, hosts, states, attempts, statuses, reasons, done)
+		ON CONFLICT DO NOTHING`, notifications, subscriptions, kinds, hosts, states, attempts, statuses, reasons, messages, done)
 }
 
 // queueSubscriptions locks all that it will change first, in the order of their
-// keys: three changes one after the other would each begin anew.
+// keys: four changes one after the other would each begin anew.
 func queueSubscriptions(batch *pgx.Batch, group store.Group) {
 	changed := slices.Clone(group.Gone)
 	for _, r := range group.Rests {
@@ -112,6 +114,7 @@ func queueSubscriptions(batch *pgx.Batch, group store.Group) {
 	for _, s := range group.Seen {
 		changed = append(changed, s.UserSubscription)
 	}
+	changed = append(changed, group.Mismatched...)
 	apps, digests, _ := subscriptionKeys(changed)
 	batch.Queue(`SELECT FROM subscriptions
 		WHERE (app, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))
@@ -124,6 +127,9 @@ func queueSubscriptions(batch *pgx.Batch, group store.Group) {
 	}
 	if len(group.Seen) > 0 {
 		queueSeen(batch, group.Seen)
+	}
+	if len(group.Mismatched) > 0 {
+		queueMismatched(batch, group.Mismatched)
 	}
 }
 
@@ -173,6 +179,12 @@ func queueSeen(batch *pgx.Batch, seen []store.SubscriptionSeen) {
 			FROM unnest($1::text[], $2::bytea[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS r (app, digest, usr, at, place)
 			ORDER BY app, digest, usr, place DESC) AS r
 		WHERE s.app = r.app AND s.digest = r.digest AND s.usr = r.usr`, apps, digests, users, at)
+}
+
+func queueMismatched(batch *pgx.Batch, mismatched []store.UserSubscription) {
+	apps, digests, users := subscriptionKeys(mismatched)
+	batch.Queue(`UPDATE subscriptions SET key_mismatch = true
+		WHERE (app, digest, usr) IN (SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[]))`, apps, digests, users)
 }
 
 func subscriptionKeys(subs []store.UserSubscription) (apps []string, digests [][]byte, users []string) {

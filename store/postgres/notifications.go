@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, send_at, expires_at`
-	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
+	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at`
+	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, message_id, done_at`
 )
 
 // LastID gives the newest notification's ID, or the zero ID.
@@ -156,7 +156,7 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 // scanNotification reads the notification's columns and those that follow.
 func scanNotification(row pgx.Row, more ...any) (push.Notification, error) {
 	var n push.Notification
-	err := row.Scan(append([]any{(*[16]byte)(&n.ID), &n.User.App, &n.User.ID, &n.Content,
+	err := row.Scan(append([]any{(*[16]byte)(&n.ID), &n.User.App, &n.User.ID, &n.Content, &n.Native,
 		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, nullable(&n.SendAt), &n.ExpiresAt}, more...)...)
 	return n, err
 }
@@ -179,6 +179,6 @@ func scanDue(row pgx.Row) (store.Due, error) {
 func scanDelivery(row pgx.Row) (push.Delivery, error) {
 	var d push.Delivery
 	err := row.Scan((*[16]byte)(&d.Notification), fixed(d.Subscription[:]), &d.Kind, &d.Host,
-		&d.State, &d.Attempts, &d.Status, &d.Reason, &d.DoneAt)
+		&d.State, &d.Attempts, &d.Status, &d.Reason, &d.MessageID, &d.DoneAt)
 	return d, err
 }

@@ -167,16 +167,14 @@ func TestMigrate_ByManyAtOnceIsDoneByOne(t *testing.T) {
 func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
 	address := storetest.Postgres(t).NewDatabase(t)
 	db := connect(t, address)
-	before, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
-	require.NoError(t, err)
-	_, err = before.UpTo(t.Context(), 4)
-	require.NoError(t, err)
+	migrateTo(t, db, 4)
 	s := open(t, address)
-	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
 	require.NoError(t, err)
 	require.Contains(t, partitions(t, address), "notifications_20260314")
 	samples := storetest.NewSamples()
 	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
+	sub.Project = ""
 	for statement, values := range map[string][]any{
 		`INSERT INTO notifications VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`: {n.ID.String(), n.User.App, n.User.ID, n.Content,
 			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt, n.ExpiresAt},
@@ -191,6 +189,36 @@ func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
 	_, err = s.Migrate(t.Context())
 	require.NoError(t, err)
 	storetest.RequireUnparked(t, s, n, sub)
+}
+
+func TestMigrate_KeepsWhatWasThereBeforeProviders(t *testing.T) {
+	address := storetest.Postgres(t).NewDatabase(t)
+	db := connect(t, address)
+	migrateTo(t, db, 5)
+	s := open(t, address)
+	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	require.NoError(t, err)
+	require.Contains(t, partitions(t, address), "deliveries_20260314")
+	samples, ann := storetest.NewSamples(), storetest.User("ann")
+	app, n, sub := samples.App("shop"), samples.Notification(ann), samples.Browser(ann)
+	delivery := samples.Delivery(n, sub)
+	app.Origins, app.PushHosts = nil, nil
+	for statement, values := range map[string][]any{
+		`INSERT INTO apps VALUES ($1, NULL, $2, $3, $4)`: {app.Name, app.VAPIDSubject, app.TokenSecret, app.CreatedAt},
+		`INSERT INTO notifications VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL)`: {n.ID.String(), n.User.App, n.User.ID, n.Content,
+			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt, n.ExpiresAt},
+		`INSERT INTO deliveries VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`: {n.ID.String(), sub.Digest[:], uint8(sub.Kind), delivery.Host,
+			uint8(delivery.State), delivery.Attempts, delivery.Status, delivery.Reason, delivery.DoneAt},
+		`INSERT INTO subscriptions VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, NULL, NULL, NULL, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
+			uint8(sub.Kind), string(sub.Endpoint), sub.P256dh, sub.Auth, sub.VAPIDKey, sub.CreatedAt, sub.SeenAt, sub.ExpiresAt},
+	} {
+		_, err := db.ExecContext(t.Context(), statement, values...)
+		require.NoError(t, err)
+	}
+
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	storetest.RequireBeforeProviders(t, s, app, n, delivery, sub)
 }
 
 func TestMigrate_RefusesASchemaNewerThanTheProgram(t *testing.T) {
@@ -216,6 +244,15 @@ func migrated(t *testing.T, address string) *postgres.Store {
 	_, err := s.Migrate(t.Context())
 	require.NoError(t, err)
 	return s
+}
+
+// migrateTo makes the schema that an older program had.
+func migrateTo(t *testing.T, db *sql.DB, version int64) {
+	t.Helper()
+	older, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = older.UpTo(t.Context(), version)
+	require.NoError(t, err)
 }
 
 func maintain(t *testing.T, s store.Store, before time.Time, limit int) int {

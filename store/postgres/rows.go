@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -68,6 +69,15 @@ func orNull[T any](s []T) []T {
 	return s
 }
 
+// valueOrNull makes NULL of the zero value.
+func valueOrNull[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
 // millis cuts a time to the millisecond, downwards.
 func millis(t time.Time) time.Time { return t.Truncate(time.Millisecond) }
 
@@ -88,6 +98,20 @@ func (n nullableTime) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*n.into = v.Time // zero when NULL
 	return nil
 }
+
+// orZero reads a value that may be NULL, which is the zero value.
+func orZero[T any](into *T) sql.Scanner {
+	return scanner(func(v any) error {
+		var read sql.Null[T]
+		err := read.Scan(v)
+		*into = read.V
+		return err
+	})
+}
+
+type scanner func(v any) error
+
+func (s scanner) Scan(v any) error { return s(v) }
 
 // fixed reads bytes of a length that is known: a digest, a hash.
 func fixed(into []byte) pgtype.BytesScanner { return fixedBytes(into) }

@@ -7,12 +7,12 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-const appColumns = `name, origins, vapid_subject, token_secret, created_at`
+const appColumns = `name, origins, vapid_subject, push_hosts, token_secret, created_at`
 
 // CreateApp adds an app; ErrExists if the name is taken.
 func (s *Store) CreateApp(ctx context.Context, app store.App) error {
-	_, err := s.writer.ExecContext(ctx, `INSERT INTO apps (`+appColumns+`) VALUES (?, ?, ?, ?, ?)`,
-		app.Name, list(app.Origins), app.VAPIDSubject, app.TokenSecret, millis(app.CreatedAt))
+	_, err := s.writer.ExecContext(ctx, `INSERT INTO apps (`+appColumns+`) VALUES (?, ?, ?, ?, ?, ?)`,
+		app.Name, list(app.Origins), app.VAPIDSubject, list(app.PushHosts), app.TokenSecret, millis(app.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("create app %q: %w", app.Name, known(err))
 	}
@@ -28,10 +28,10 @@ func (s *Store) GetApp(ctx context.Context, name string) (store.App, error) {
 	return app, nil
 }
 
-// UpdateApp replaces Origins and VAPIDSubject; ErrNotFound.
+// UpdateApp replaces Origins, VAPIDSubject and PushHosts; ErrNotFound.
 func (s *Store) UpdateApp(ctx context.Context, app store.App) error {
-	result, err := s.writer.ExecContext(ctx, `UPDATE apps SET origins = ?2, vapid_subject = ?3 WHERE name = ?1`,
-		app.Name, list(app.Origins), app.VAPIDSubject)
+	result, err := s.writer.ExecContext(ctx, `UPDATE apps SET origins = ?2, vapid_subject = ?3, push_hosts = ?4 WHERE name = ?1`,
+		app.Name, list(app.Origins), app.VAPIDSubject, list(app.PushHosts))
 	if err := affected(result, err); err != nil {
 		return fmt.Errorf("update app %q: %w", app.Name, err)
 	}
@@ -50,6 +50,6 @@ func (s *Store) ListApps(ctx context.Context) ([]store.App, error) {
 
 func scanApp(row row) (store.App, error) {
 	var app store.App
-	err := row.Scan(&app.Name, intoList(&app.Origins), &app.VAPIDSubject, &app.TokenSecret, intoTime(&app.CreatedAt))
+	err := row.Scan(&app.Name, intoList(&app.Origins), &app.VAPIDSubject, intoList(&app.PushHosts), &app.TokenSecret, intoTime(&app.CreatedAt))
 	return app, err
 }

@@ -20,16 +20,16 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 		err = s.write(ctx, func(tx *sql.Tx) error { return prepared.run(tx, group) })
 	}
 	if err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d parked, %d finished: %w",
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished: %w",
 			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
-			len(group.Parked), len(group.Finished), known(err))
+			len(group.Mismatched), len(group.Parked), len(group.Finished), known(err))
 	}
 	return nil
 }
 
 // commitStatements belong to the write connection and last as long as it does.
 type commitStatements struct {
-	notification, pending, delivery, gone, rest, seen, parked, finished *sql.Stmt
+	notification, pending, delivery, gone, rest, seen, mismatched, parked, finished *sql.Stmt
 }
 
 // prepareCommit prepares at the first Commit: before Migrate there may be no
@@ -47,17 +47,18 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 		return statement
 	}
 	prepared := &commitStatements{
-		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		pending:      prepare(`INSERT INTO pending (id, app, usr, shard, due_at) VALUES (?, ?, ?, ?, ?)`),
-		delivery: prepare(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+		delivery: prepare(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 			WHERE EXISTS (SELECT 1 FROM pending WHERE id = ?1)
 			ON CONFLICT DO NOTHING`),
 		gone: prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ?`),
 		rest: prepare(`UPDATE subscriptions SET (` + restColumns + `) = (?4, ?5, ?6, ?7, ?8)
 			WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
-		seen:     prepare(`UPDATE subscriptions SET seen_at = ?4 WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
-		parked:   prepare(`UPDATE pending SET due_at = ?2 WHERE id = ?1`),
-		finished: prepare(`DELETE FROM pending WHERE id = ?`),
+		seen:       prepare(`UPDATE subscriptions SET seen_at = ?4 WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
+		mismatched: prepare(`UPDATE subscriptions SET key_mismatch = 1 WHERE app = ? AND digest = ? AND usr = ?`),
+		parked:     prepare(`UPDATE pending SET due_at = ?2 WHERE id = ?1`),
+		finished:   prepare(`DELETE FROM pending WHERE id = ?`),
 	}
 	if failed != nil {
 		return nil, failed
@@ -75,7 +76,7 @@ func (c *commitStatements) run(tx *sql.Tx, group store.Group) error {
 	}
 	err := forEach(tx, c.delivery, group.Deliveries, func(insert *sql.Stmt, d push.Delivery) (sql.Result, error) {
 		return insert.Exec(d.Notification[:], d.Subscription[:], uint8(d.Kind), d.Host,
-			uint8(d.State), d.Attempts, d.Status, d.Reason, millis(d.DoneAt))
+			uint8(d.State), d.Attempts, d.Status, d.Reason, d.MessageID, millis(d.DoneAt))
 	})
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (c *commitStatements) insertAccepted(tx *sql.Tx, accepted []push.Notificati
 	insertNotification, insertPending := tx.Stmt(c.notification), tx.Stmt(c.pending)
 	for _, n := range accepted {
 		id, sendAt := n.ID[:], millisOrNull(n.SendAt)
-		_, err := insertNotification.Exec(id, n.User.App, n.User.ID, n.Content, uint8(n.Urgency),
+		_, err := insertNotification.Exec(id, n.User.App, n.User.ID, n.Content, orNull(n.Native), uint8(n.Urgency),
 			n.CollapseKey, millis(n.AcceptedAt), sendAt, millis(n.ExpiresAt))
 		if err != nil {
 			return err
@@ -123,8 +124,14 @@ func (c *commitStatements) changeSubscriptions(tx *sql.Tx, group store.Group) er
 	if err != nil {
 		return err
 	}
-	return forEach(tx, c.seen, group.Seen, func(note *sql.Stmt, s store.SubscriptionSeen) (sql.Result, error) {
+	err = forEach(tx, c.seen, group.Seen, func(note *sql.Stmt, s store.SubscriptionSeen) (sql.Result, error) {
 		return note.Exec(s.User.App, s.Digest[:], s.User.ID, millis(s.At))
+	})
+	if err != nil {
+		return err
+	}
+	return forEach(tx, c.mismatched, group.Mismatched, func(note *sql.Stmt, m store.UserSubscription) (sql.Result, error) {
+		return note.Exec(m.User.App, m.Digest[:], m.User.ID)
 	})
 }
 

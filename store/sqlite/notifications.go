@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	notificationColumns = `id, app, usr, content, urgency, collapse_key, accepted_at, send_at, expires_at`
-	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, done_at`
+	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at`
+	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, message_id, done_at`
 )
 
 // LastID gives the newest notification's ID, or the zero ID.
@@ -31,7 +31,7 @@ func (s *Store) LastID(ctx context.Context) (push.ID, error) {
 // hexadecimal digits, since SQLite has no arrays. CROSS JOIN fixes the plan:
 // one probe for each row of the page.
 const selectPending = `
-	SELECT n.id, n.app, n.usr, n.content, n.urgency, n.collapse_key, n.accepted_at, n.send_at, n.expires_at,
+	SELECT n.id, n.app, n.usr, n.content, n.native, n.urgency, n.collapse_key, n.accepted_at, n.send_at, n.expires_at,
 		(SELECT group_concat(hex(subscription), '' ORDER BY subscription) FROM deliveries WHERE notification = page.id)
 	FROM page CROSS JOIN notifications n ON n.id = page.id
 	ORDER BY page.id`
@@ -168,7 +168,7 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 // scanNotification reads the notification's columns and those that follow.
 func scanNotification(row row, more ...any) (push.Notification, error) {
 	var n push.Notification
-	err := row.Scan(append([]any{fixed(n.ID[:]), &n.User.App, &n.User.ID, &n.Content,
+	err := row.Scan(append([]any{fixed(n.ID[:]), &n.User.App, &n.User.ID, &n.Content, &n.Native,
 		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.SendAt), intoTime(&n.ExpiresAt)}, more...)...)
 	return n, err
 }
@@ -194,6 +194,6 @@ func scanDue(row row) (store.Due, error) {
 func scanDelivery(row row) (push.Delivery, error) {
 	var d push.Delivery
 	err := row.Scan(fixed(d.Notification[:]), fixed(d.Subscription[:]), &d.Kind, &d.Host,
-		&d.State, &d.Attempts, &d.Status, &d.Reason, intoTime(&d.DoneAt))
+		&d.State, &d.Attempts, &d.Status, &d.Reason, &d.MessageID, intoTime(&d.DoneAt))
 	return d, err
 }

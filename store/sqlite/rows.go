@@ -76,6 +76,15 @@ func orNull(b []byte) []byte {
 	return b
 }
 
+// valueOrNull makes NULL of the zero value.
+func valueOrNull[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
 // list writes a list of texts as JSON; NULL when it is empty.
 func list(texts []string) any {
 	if len(texts) == 0 {

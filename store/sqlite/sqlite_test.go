@@ -116,12 +116,10 @@ func TestStore_KeepsWhatItHasWhenOpenedAgain(t *testing.T) {
 func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
 	writer, _ := s.DBs()
-	before, err := goose.NewProvider(goose.DialectSQLite3, writer, migrations.SQLite(), goose.WithDisableGlobalRegistry(true))
-	require.NoError(t, err)
-	_, err = before.UpTo(t.Context(), 4)
-	require.NoError(t, err)
+	migrateTo(t, writer, 4)
 	samples := storetest.NewSamples()
 	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
+	sub.Project = ""
 	for statement, values := range map[string][]any{
 		`INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?)`: {n.ID[:], n.User.App, n.User.ID, n.Content,
 			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt.UnixMilli(), n.ExpiresAt.UnixMilli()},
@@ -133,9 +131,35 @@ func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
 		require.NoError(t, err)
 	}
 
-	_, err = s.Migrate(t.Context())
+	_, err := s.Migrate(t.Context())
 	require.NoError(t, err)
 	storetest.RequireUnparked(t, s, n, sub)
+}
+
+func TestMigrate_KeepsWhatWasThereBeforeProviders(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
+	writer, _ := s.DBs()
+	migrateTo(t, writer, 5)
+	samples, ann := storetest.NewSamples(), storetest.User("ann")
+	app, n, sub := samples.App("shop"), samples.Notification(ann), samples.Browser(ann)
+	delivery := samples.Delivery(n, sub)
+	app.Origins, app.PushHosts = nil, nil
+	for statement, values := range map[string][]any{
+		`INSERT INTO apps VALUES (?, NULL, ?, ?, ?)`: {app.Name, app.VAPIDSubject, app.TokenSecret, app.CreatedAt.UnixMilli()},
+		`INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)`: {n.ID[:], n.User.App, n.User.ID, n.Content,
+			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt.UnixMilli(), n.ExpiresAt.UnixMilli()},
+		`INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`: {n.ID[:], sub.Digest[:], uint8(sub.Kind), delivery.Host,
+			uint8(delivery.State), delivery.Attempts, delivery.Status, delivery.Reason, delivery.DoneAt.UnixMilli()},
+		`INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
+			uint8(sub.Kind), string(sub.Endpoint), sub.P256dh, sub.Auth, sub.VAPIDKey, sub.CreatedAt.UnixMilli(), sub.SeenAt.UnixMilli(), sub.ExpiresAt.UnixMilli()},
+	} {
+		_, err := writer.ExecContext(t.Context(), statement, values...)
+		require.NoError(t, err)
+	}
+
+	_, err := s.Migrate(t.Context())
+	require.NoError(t, err)
+	storetest.RequireBeforeProviders(t, s, app, n, delivery, sub)
 }
 
 func TestCommit_BeforeMigrateFailsAndAfterSucceeds(t *testing.T) {
@@ -168,6 +192,15 @@ func open(t *testing.T, path string) *sqlite.Store {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
+}
+
+// migrateTo makes the schema that an older program had.
+func migrateTo(t *testing.T, db *sql.DB, version int64) {
+	t.Helper()
+	older, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite(), goose.WithDisableGlobalRegistry(true))
+	require.NoError(t, err)
+	_, err = older.UpTo(t.Context(), version)
+	require.NoError(t, err)
 }
 
 func requireMode(t *testing.T, want os.FileMode, path string) {

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, created_at, seen_at, expires_at, ` + restColumns
-	restColumns         = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
+	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, topic, environment, project,
+		created_at, seen_at, expires_at, key_mismatch, ` + restColumns
+	restColumns = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
 )
 
 // PutSubscription registers a subscription, unique by (app, digest).
@@ -54,22 +55,30 @@ func putSubscription(tx *sql.Tx, sub push.Subscription) (store.Put, error) {
 	err := tx.QueryRow(`SELECT usr, created_at FROM subscriptions WHERE app = ? AND digest = ?`,
 		sub.User.App, sub.Digest[:]).Scan(&hadBy, &since)
 	if err == nil && hadBy == sub.User.ID {
-		_, err := tx.Exec(`UPDATE subscriptions
-			SET p256dh = ?4, auth = ?5, vapid_key = ?6, seen_at = ?7, expires_at = ?8
-			WHERE app = ?1 AND digest = ?2 AND usr = ?3`,
+		put := store.Put{CreatedAt: fromMillis(since)}
+		err := tx.QueryRow(`UPDATE subscriptions
+			SET p256dh = ?4, auth = ?5, vapid_key = ?6, topic = ?7, environment = ?8, project = ?9, seen_at = ?10, expires_at = ?11,
+				key_mismatch = key_mismatch AND p256dh IS ?4 AND auth IS ?5 AND vapid_key IS ?6
+			WHERE app = ?1 AND digest = ?2 AND usr = ?3
+			RETURNING key_mismatch`,
 			sub.User.App, sub.Digest[:], sub.User.ID,
-			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt))
-		return store.Put{CreatedAt: fromMillis(since)}, err
+			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
+			valueOrNull(sub.Topic), valueOrNull(uint8(sub.Environment)), valueOrNull(sub.Project),
+			millis(sub.SeenAt), millisOrNull(sub.ExpiresAt)).Scan(&put.KeyMismatch)
+		return put, err
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return store.Put{}, err
 	}
 	_, err = tx.Exec(`INSERT OR REPLACE INTO subscriptions (`+subscriptionColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{sub.User.App, sub.Digest[:], sub.User.ID, uint8(sub.Kind), string(sub.Endpoint),
 			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
-			millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt)}, restOrNull(sub.Rest)...)...)
-	return store.Put{Created: hadBy == "", MovedFrom: hadBy, CreatedAt: fromMillis(millis(sub.CreatedAt))}, err
+			valueOrNull(sub.Topic), valueOrNull(uint8(sub.Environment)), valueOrNull(sub.Project),
+			millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), sub.KeyMismatch}, restOrNull(sub.Rest)...)...)
+	return store.Put{
+		Created: hadBy == "", MovedFrom: hadBy, CreatedAt: fromMillis(millis(sub.CreatedAt)), KeyMismatch: sub.KeyMismatch,
+	}, err
 }
 
 // sameOwner tells from a Put whether the user had the subscription before.
@@ -168,7 +177,8 @@ func scanSubscription(row row) (push.Subscription, error) {
 	var sub push.Subscription
 	rest := &sub.Rest
 	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
-		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt),
+		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, orZero(&sub.Topic), orZero(&sub.Environment), orZero(&sub.Project),
+		intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt), &sub.KeyMismatch,
 		intoTime(&rest.Until), nullable(fixed(rest.Notification[:])), orZero(&rest.Attempts), orZero(&rest.Status), orZero(&rest.Reason))
 	return sub, err
 }

@@ -27,15 +27,23 @@ var appFacts = []fact{
 		require.NoError(t, err)
 		require.Equal(t, first, got)
 	}},
-	{"WithoutOriginsHasNil", func(t *testing.T, s store.Store) {
+	{"WithoutOriginsOrPushHostsHasNil", func(t *testing.T, s store.Store) {
 		app := NewSamples().App("shop")
-		app.Origins = []string{}
+		app.Origins, app.PushHosts = []string{}, []string{}
 		require.NoError(t, s.CreateApp(t.Context(), app))
 		got, err := s.GetApp(t.Context(), "shop")
 		require.NoError(t, err)
 		require.Nil(t, got.Origins)
+		require.Nil(t, got.PushHosts)
+
+		require.NoError(t, s.UpdateApp(t.Context(), NewSamples().App("shop")))
+		require.NoError(t, s.UpdateApp(t.Context(), app))
+		got, err = s.GetApp(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Nil(t, got.Origins, "nor after an update")
+		require.Nil(t, got.PushHosts)
 	}},
-	{"UpdateReplacesOriginsAndSubjectAlone", func(t *testing.T, s store.Store) {
+	{"UpdateReplacesOriginsSubjectAndPushHostsAlone", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		want := createApp(t, s, samples, "shop")
 		other := createApp(t, s, samples, "other")
@@ -43,9 +51,10 @@ var appFacts = []fact{
 		change := samples.App("shop") // with another secret and another time
 		change.Origins = []string{"https://a.example", `https://b.example/"quoted", {braced}`}
 		change.VAPIDSubject = "https://example.com/contact"
+		change.PushHosts = []string{"push.intranet.example:8443", "[2001:db8::1]:443", "up.intranet.example"}
 		require.NoError(t, s.UpdateApp(t.Context(), change))
 
-		want.Origins, want.VAPIDSubject = change.Origins, change.VAPIDSubject
+		want.Origins, want.VAPIDSubject, want.PushHosts = change.Origins, change.VAPIDSubject, change.PushHosts
 		all, err := s.ListApps(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []store.App{other, want}, all)

@@ -47,6 +47,7 @@ var commitFacts = []fact{
 				Gone:       []store.UserSubscription{keyOf(sub)},
 				Rests:      []store.SubscriptionRest{{UserSubscription: keyOf(sub), Rest: samples.Rest(first)}},
 				Seen:       []store.SubscriptionSeen{{UserSubscription: keyOf(sub), At: samples.Now()}},
+				Mismatched: []store.UserSubscription{keyOf(sub)},
 				Parked:     []store.Parking{parking(first, Start)},
 				Finished:   []push.ID{first.ID},
 			})
@@ -188,17 +189,21 @@ var commitFacts = []fact{
 		n, now := samples.Notification(ann), samples.Now()
 		var rests []store.SubscriptionRest
 		var seen []store.SubscriptionSeen
+		var keys []store.UserSubscription
 		for range 30 {
 			sub := samples.Phone(ann)
 			putSubscription(t, s, sub)
 			rests = append(rests, store.SubscriptionRest{UserSubscription: keyOf(sub), Rest: samples.Rest(n)})
 			seen = append(seen, store.SubscriptionSeen{UserSubscription: keyOf(sub), At: now})
+			keys = append(keys, keyOf(sub))
 		}
 		var all errgroup.Group
 		for _, group := range []store.Group{
 			{Rests: rests[:15], Seen: seen[15:]},
 			{Rests: rests[15:], Seen: seen[:15]},
-			{Rests: reversed(rests), Seen: seen[20:]},
+			{Rests: rests[:15], Mismatched: keys[15:]},
+			{Rests: rests[15:], Mismatched: keys[:15]},
+			{Rests: reversed(rests), Seen: seen[20:], Mismatched: reversed(keys)},
 			{Gone: []store.UserSubscription{rests[29].UserSubscription}, Rests: rests[:10], Seen: reversed(seen)},
 		} {
 			all.Go(func() error {

@@ -25,23 +25,24 @@ var errorFacts = []fact{
 	{"OfAClosedStoreSaysWhatWasTried", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		require.NoError(t, s.Close())
-		for _, call := range calls(t.Context(), s, samples.Browser(ann), samples.VAPIDKey("shop"), samples.APIKey("shop")) {
+		for _, call := range calls(t.Context(), s, samples.Browser(ann), samples.VAPIDKey("shop"), samples.APIKey("shop"), samples.Credential("shop", "a")) {
 			require.ErrorContains(t, call.err, call.says)
 		}
 	}},
 	{"HoldsNeitherEndpointsNorKeys", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		sub, vapid, key := samples.Browser(ann), samples.VAPIDKey("shop"), samples.APIKey("shop")
+		credential := samples.Credential("shop", "a")
 		createApp(t, s, samples, "shop")
 		require.NoError(t, s.CreateVAPIDKey(t.Context(), vapid))
 		require.NoError(t, s.CreateAPIKey(t.Context(), key))
 		ended, end := context.WithCancel(t.Context())
 		end()
-		secrets := []string{string(sub.Endpoint)}
-		for _, secret := range [][]byte{sub.Auth, sub.P256dh, vapid.Private, vapid.Public, key.Hash[:]} {
+		secrets := []string{string(sub.Endpoint), string(credential.Settings)}
+		for _, secret := range [][]byte{sub.Auth, sub.P256dh, vapid.Private, vapid.Public, key.Hash[:], credential.Secret} {
 			secrets = append(secrets, hex.EncodeToString(secret), string(secret), fmt.Sprint(secret))
 		}
-		all := append(calls(ended, s, sub, vapid, key), calls(t.Context(), s, sub, vapid, key)...)
+		all := append(calls(ended, s, sub, vapid, key, credential), calls(t.Context(), s, sub, vapid, key, credential)...)
 		for _, call := range all {
 			for _, secret := range secrets {
 				require.NotContains(t, fmt.Sprint(call.err), secret, call.says)
@@ -56,12 +57,14 @@ type call struct {
 }
 
 // calls makes one call of each method that may fail.
-func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid store.VAPIDKey, key store.APIKey) []call {
+func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid store.VAPIDKey, key store.APIKey, credential store.Credential) []call {
 	_, getApp := s.GetApp(ctx, "shop")
 	_, listApps := s.ListApps(ctx)
 	_, findAPIKey := s.FindAPIKey(ctx, key.Hash)
 	_, listAPIKeys := s.ListAPIKeys(ctx, "shop")
 	_, listVAPIDKeys := s.ListVAPIDKeys(ctx, "shop")
+	_, putCredential := s.PutCredential(ctx, credential)
+	_, listCredentials := s.ListCredentials(ctx, "shop")
 	_, put := s.PutSubscription(ctx, sub)
 	_, replace := s.ReplaceSubscription(ctx, push.Digest{}, sub)
 	_, listSubscriptions := s.ListSubscriptions(ctx, []push.User{sub.User})
@@ -91,12 +94,15 @@ func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid stor
 		{"delete API key", s.DeleteAPIKey(ctx, "shop", "0123456789ab")},
 		{"create VAPID key", s.CreateVAPIDKey(ctx, vapid)},
 		{"list VAPID keys", listVAPIDKeys},
+		{"put credential", putCredential},
+		{"list credentials", listCredentials},
+		{"delete credential", s.DeleteCredential(ctx, "shop", "b")},
 		{"put subscription", put},
 		{"replace subscription", replace},
 		{"list subscriptions of 1 users", listSubscriptions},
 		{"delete subscription", s.DeleteSubscription(ctx, sub.User, push.Digest{})},
 		{"delete unused subscriptions", deleteUnused},
-		{"commit 0 notifications, 0 deliveries, 1 gone, 0 rests, 0 seen, 0 parked, 0 finished", s.Commit(ctx, gone)},
+		{"commit 0 notifications, 0 deliveries, 1 gone, 0 rests, 0 seen, 0 mismatched, 0 parked, 0 finished", s.Commit(ctx, gone)},
 		{"newest notification", lastID},
 		{"list pending notifications of shards 0 to 1023", listPending},
 		{"list pending notifications of a user", listPendingOf},

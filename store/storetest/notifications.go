@@ -35,6 +35,31 @@ var notificationFacts = []fact{
 			require.Equal(t, content, getNotification(t, s, n).Notification.Content)
 		}
 	}},
+	{"HasWhatIsForAppsByteForByteWhereverItIsRead", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		for _, native := range [][]byte{
+			nil,
+			[]byte(`{ "sound" : "spaces  and\tescapes \u00e9 é", "sound":"twice" }`),
+			{0, 1, 2, 0xff, 0xfe, '\\', '\''},
+			bytes.Repeat([]byte("long "), 20_000),
+		} {
+			n, parked := samples.Notification(ann), samples.Notification(ann)
+			n.Native, parked.Native = native, native
+			commit(t, s, accepted(n, parked))
+			commit(t, s, store.Group{Parked: []store.Parking{parking(parked, Start)}})
+			require.Equal(t, n, getNotification(t, s, n).Notification)
+			require.Equal(t, []push.Notification{n}, notificationsOf(listPending(t, s)))
+			require.Equal(t, []push.Notification{n}, notificationsOf(listPendingOf(t, s, ann)))
+			require.Equal(t, []push.Notification{parked}, notificationsOf(listDueOf(t, s, ann, Start)))
+			commit(t, s, store.Group{Finished: []push.ID{n.ID, parked.ID}})
+		}
+	}},
+	{"WithNothingForAppsHasNil", func(t *testing.T, s store.Store) {
+		n := NewSamples().Notification(ann)
+		n.Native = []byte{}
+		commit(t, s, accepted(n))
+		require.Nil(t, getNotification(t, s, n).Notification.Native)
+	}},
 	{"KeepsOddUsersApart", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		for _, id := range oddUsers {
@@ -61,7 +86,8 @@ var notificationFacts = []fact{
 		first, second := samples.Delivery(n, samples.Browser(ann)), samples.Delivery(n, samples.Phone(ann))
 		third := push.Delivery{
 			Notification: n.ID, Subscription: push.Digest{9}, Kind: push.APNs, Host: "api.push.apple.com",
-			State: push.StateRejected, Attempts: 70_000, Status: 400, Reason: `BadTopic: "é" 😀`, DoneAt: samples.Now(),
+			State: push.StateRejected, Attempts: 70_000, Status: 400, Reason: `BadTopic: "é" 😀`,
+			MessageID: `0:1500415314455276%31bd1c9631bd1c96/"é" 😀`, DoneAt: samples.Now(),
 		}
 		commit(t, s, store.Group{Accepted: []push.Notification{n}, Deliveries: []push.Delivery{third, first, second}})
 		require.Equal(t, []push.Delivery{first, second, third}, getNotification(t, s, n).Deliveries)

@@ -78,13 +78,14 @@ func (s *Samples) Browser(user push.User) push.Subscription {
 }
 
 // Phone gives an FCM subscription of the user. It has no keys and does not say
-// when it ends.
+// when it ends, like the next.
 func (s *Samples) Phone(user push.User) push.Subscription {
 	now := s.Now()
 	sub := push.Subscription{
 		User:      user,
 		Kind:      push.FCM,
 		Endpoint:  push.Endpoint("token:" + unique(now)),
+		Project:   "sample-project",
 		CreatedAt: now,
 		SeenAt:    now,
 	}
@@ -92,9 +93,26 @@ func (s *Samples) Phone(user push.User) push.Subscription {
 	return sub
 }
 
-// Delivery tells that the subscription got the notification, just now.
+// IPhone gives an APNs subscription of the user.
+func (s *Samples) IPhone(user push.User) push.Subscription {
+	now := s.Now()
+	sub := push.Subscription{
+		User:        user,
+		Kind:        push.APNs,
+		Endpoint:    push.Endpoint(hex.EncodeToString(randomBytes(32))),
+		Topic:       "com.example.sample",
+		Environment: push.Production,
+		CreatedAt:   now,
+		SeenAt:      now,
+	}
+	sub.Digest = push.DigestOf(sub.Endpoint)
+	return sub
+}
+
+// Delivery tells that the subscription got the notification, just now. Of the
+// push services those of phones say what they call it.
 func (s *Samples) Delivery(n push.Notification, sub push.Subscription) push.Delivery {
-	return push.Delivery{
+	delivery := push.Delivery{
 		Notification: n.ID,
 		Subscription: sub.Digest,
 		Kind:         sub.Kind,
@@ -104,6 +122,10 @@ func (s *Samples) Delivery(n push.Notification, sub push.Subscription) push.Deli
 		Status:       201,
 		DoneAt:       s.Now(),
 	}
+	if sub.Kind != push.WebPush {
+		delivery.MessageID = "sample:" + unique(delivery.DoneAt)
+	}
+	return delivery
 }
 
 // Rest is that of a subscription which failed with the notification just now
@@ -124,6 +146,7 @@ func (s *Samples) App(name string) store.App {
 		Name:         name,
 		Origins:      []string{"https://" + name + ".example.com"},
 		VAPIDSubject: "mailto:ops@example.com",
+		PushHosts:    []string{"push." + name + ".example.com:8443"},
 		TokenSecret:  randomBytes(32),
 		CreatedAt:    s.Now(),
 	}
@@ -149,6 +172,19 @@ func (s *Samples) VAPIDKey(app string) store.VAPIDKey {
 		Public:    pair.PublicKey().Bytes(),
 		Private:   pair.Bytes(),
 		CreatedAt: s.Now(),
+	}
+}
+
+// Credential gives one of the app's, for APNs.
+func (s *Samples) Credential(app, name string) store.Credential {
+	now := s.Now()
+	return store.Credential{
+		App:       app,
+		Name:      name,
+		Kind:      push.APNs,
+		Settings:  fmt.Appendf(nil, `{"key_id":"%s"}`, unique(now)),
+		Secret:    randomBytes(240),
+		CreatedAt: now,
 	}
 }
 

@@ -28,10 +28,11 @@ var oddUsers = []string{
 var subscriptionFacts = []fact{
 	{"IsListedAsItWasPut", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
-		browser, phone := samples.Browser(ann), samples.Phone(ann)
+		browser, phone, iPhone := samples.Browser(ann), samples.Phone(ann), samples.IPhone(ann)
 		require.Equal(t, store.Put{Created: true, CreatedAt: browser.CreatedAt}, putSubscription(t, s, browser))
 		putSubscription(t, s, phone)
-		require.Equal(t, []push.Subscription{browser, phone}, listSubscriptions(t, s, ann))
+		putSubscription(t, s, iPhone)
+		require.Equal(t, []push.Subscription{browser, phone, iPhone}, listSubscriptions(t, s, ann))
 	}},
 	{"KnownIsRenewedAndStaysAsOldAsItWas", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
@@ -46,6 +47,21 @@ var subscriptionFacts = []fact{
 		again.CreatedAt = first.CreatedAt
 		require.Equal(t, []push.Subscription{again}, listSubscriptions(t, s, ann))
 	}},
+	{"KnownIsRenewedWithWhatItsTokenIsFor", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		iPhone, phone := samples.IPhone(ann), samples.Phone(ann)
+		putSubscription(t, s, iPhone)
+		putSubscription(t, s, phone)
+		iPhone.Topic, iPhone.Environment, phone.Project = "com.example.other.voip", push.Sandbox, "other-project"
+		putSubscription(t, s, iPhone)
+		putSubscription(t, s, phone)
+		require.Equal(t, []push.Subscription{iPhone, phone}, listSubscriptions(t, s, ann))
+
+		iPhone.Topic, iPhone.Environment, phone.Project = "", 0, ""
+		putSubscription(t, s, iPhone)
+		putSubscription(t, s, phone)
+		require.Equal(t, []push.Subscription{iPhone, phone}, listSubscriptions(t, s, ann))
+	}},
 	{"MovesToTheUserWhoRegisteredItLast", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		first := samples.Browser(ann)
@@ -55,6 +71,16 @@ var subscriptionFacts = []fact{
 		moved.Endpoint, moved.Digest = first.Endpoint, first.Digest
 		require.Equal(t, store.Put{MovedFrom: "ann", CreatedAt: moved.CreatedAt}, putSubscription(t, s, moved))
 		require.Empty(t, listSubscriptions(t, s, ann))
+		require.Equal(t, []push.Subscription{moved}, listSubscriptions(t, s, bob))
+	}},
+	{"MovesWithWhatItsTokenIsForNow", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		first := samples.IPhone(ann)
+		putSubscription(t, s, first)
+		moved := samples.IPhone(bob)
+		moved.Endpoint, moved.Digest = first.Endpoint, first.Digest
+		moved.Topic, moved.Environment = "com.example.other", push.Sandbox
+		require.Equal(t, store.Put{MovedFrom: "ann", CreatedAt: moved.CreatedAt}, putSubscription(t, s, moved))
 		require.Equal(t, []push.Subscription{moved}, listSubscriptions(t, s, bob))
 	}},
 	{"OfAnotherAppIsAnother", func(t *testing.T, s store.Store) {

@@ -15,17 +15,18 @@ import (
 var deleteUnusedFacts = []fact{
 	{"RemovesWhatWasSeenLastBeforeAndGivesIt", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
-		browser, phone := resting(samples, samples.Browser(ann)), samples.Phone(bob)
+		browser, phone, iPhone := resting(samples, samples.Browser(ann)), samples.Phone(bob), samples.IPhone(bob)
+		browser.KeyMismatch = true
 		elsewhere := samples.Phone(push.User{App: "other", ID: ann.ID})
 		seen, renewed := samples.Phone(ann), samples.Phone(bob)
 		renewed.SeenAt = Start
-		for _, sub := range []push.Subscription{browser, phone, elsewhere, seen, renewed} {
+		for _, sub := range []push.Subscription{browser, phone, iPhone, elsewhere, seen, renewed} {
 			putSubscription(t, s, sub)
 		}
 		renewed.SeenAt = seen.SeenAt
 		commit(t, s, store.Group{Seen: []store.SubscriptionSeen{{UserSubscription: keyOf(renewed), At: renewed.SeenAt}}})
 
-		require.ElementsMatch(t, []push.Subscription{browser, phone, elsewhere}, deleteUnused(t, s, seen.SeenAt, 10))
+		require.ElementsMatch(t, []push.Subscription{browser, phone, iPhone, elsewhere}, deleteUnused(t, s, seen.SeenAt, 10))
 		require.Equal(t, []push.Subscription{seen}, listSubscriptions(t, s, ann))
 		require.Equal(t, []push.Subscription{renewed}, listSubscriptions(t, s, bob))
 		require.Empty(t, listSubscriptions(t, s, elsewhere.User))
