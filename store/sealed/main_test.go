@@ -1,0 +1,9 @@
+package sealed
+
+import (
+	"testing"
+
+	"github.com/belfryhq/belfry/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
