@@ -57,6 +57,10 @@ func (s *System) Unsubscribe(ctx context.Context, user push.User, digest push.Di
 	return err
 }
 
+// Reconsider tells that an app's credentials changed. Lanes that are paused
+// because the old ones were refused try the new ones at once.
+func (s *System) Reconsider(app string) { s.send(s.lanes, &reconsider{app: app}) }
+
 // Forget removes a user with everything that is kept of them, work that has
 // not been sent included: see store.DeleteUser. What is being sent at that
 // moment cannot be taken back.

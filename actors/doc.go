@@ -6,6 +6,7 @@
 //	├─ journal                         journal.go       group commit of accepted work and of outcomes
 //	├─ lanes                           lanes.go         finds or spawns a lane
 //	│  └─ <app>:<kind>:<host>          lane.go          the way to one push host: permits, breaker, pause; carries the sends
+//	│                                                   (APNs: <app>:apns:<topic>@<host>, FCM: <app>:fcm:<project>@<host>)
 //	├─ registry                        registry.go      one supervisor over the shard ranges
 //	│  └─ <range>                      shards.go        finds or spawns users; refills from the store; lets idle users go
 //	│     └─ <app>:<user>              user.go          caches subscriptions, fans out, keeps order, completes

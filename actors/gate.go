@@ -13,7 +13,7 @@ const (
 	breakerBase  = 5 * time.Second  // the first time a breaker is open; doubles
 	breakerLimit = 5 * time.Minute  // the longest such time
 
-	refusedUsers  = 3  // users refused in a row, with none delivered to, that shut a gate
+	refusedUsers  = 3  // at Web Push: users refused in a row, with none delivered to, that shut a gate
 	failedUsers   = 3  // users among the failures in a row that open a breaker
 	failuresInRow = 10 // that open a breaker, however long they take
 	failureSample = 20 // sends within failureWindow, of which more than half failed, that open a breaker
@@ -26,12 +26,15 @@ const (
 )
 
 // gate says how many sends a lane may have under way: it learns from their
-// results. It shuts for one of three causes, each of them about the push host
+// results. It shuts for one of four causes, each of them about the push host
 // as a whole and not about one message:
 //
-//   - It refuses our credentials. Several users in a row have to be refused
-//     with nothing delivered in between, for an endpoint is a URL that a stranger gave
+//   - It refuses our credentials. At Web Push several users in a row have to be
+//     refused with nothing delivered in between, for an endpoint is a URL that a stranger gave
 //     us, and a strange path on a great push host may be answered by 401 for ever.
+//     APNs and FCM are taken at their word.
+//   - It asks for rest from all that comes with these credentials: the quota is
+//     used up.
 //   - It fails: 5xx, time-outs, broken connections. That is a circuit breaker.
 //   - In a minute, more than a fifth of all sends turned out to be unwanted, by a
 //     4xx. Whatever the reason is, that many subscriptions are not to be deleted
@@ -44,6 +47,8 @@ const (
 // An open gate starts with few sends and lets in one more for each that went
 // well, so that a host that hangs never holds many.
 type gate struct {
+	refusals int // users refused in a row, with none delivered to, that shut it
+
 	cause  cause // why it is shut; zero when it is open
 	until  time.Time
 	row    int // how often it shut without opening
@@ -64,6 +69,7 @@ const (
 	causeRefused  cause = iota + 1 // the host refuses our credentials
 	causeFailing                   // the host fails: the breaker is open
 	causeUnwanted                  // the host takes too little of what we send
+	causeAsked                     // the host asks for rest
 )
 
 // String is the word for it in events.
@@ -75,13 +81,19 @@ func (c cause) String() string {
 		return "push host failing"
 	case causeUnwanted:
 		return "too many messages refused"
+	case causeAsked:
+		return "push host asks for rest"
 	default:
 		return fmt.Sprintf("cause(%d)", uint8(c))
 	}
 }
 
-func newGate() gate {
-	return gate{refused: make(map[push.User]bool), failed: make(map[push.User]bool), sample: unwantedBase}
+func newGate(kind push.Kind) gate {
+	refusals := 1
+	if kind == push.WebPush {
+		refusals = refusedUsers
+	}
+	return gate{refusals: refusals, refused: make(map[push.User]bool), failed: make(map[push.User]bool), sample: unwantedBase}
 }
 
 // change is what a result did to a gate.
@@ -151,6 +163,8 @@ func (c cause) is(result push.Result) bool {
 		return result.Outcome == push.Refused
 	case causeFailing:
 		return isFailure(result)
+	case causeAsked:
+		return result.Pause > 0
 	default:
 		return isUnwanted(result)
 	}
@@ -159,7 +173,9 @@ func (c cause) is(result push.Result) bool {
 // judge tells whether the results so far shut an open gate, and why.
 func (g *gate) judge(result push.Result, now time.Time) cause {
 	switch {
-	case result.Outcome == push.Refused && len(g.refused) >= refusedUsers:
+	case result.Pause > 0:
+		return causeAsked
+	case result.Outcome == push.Refused && len(g.refused) >= g.refusals:
 		return causeRefused
 	case isFailure(result) && g.isFailing(now):
 		return causeFailing
@@ -200,13 +216,28 @@ func (g *gate) shut(why cause, result push.Result, now time.Time, grow bool) {
 	if grow || g.row == 0 {
 		g.row++
 	}
+	g.cause, g.result, g.proven = why, result, 0
+	g.until = now.Add(g.pause(why, result))
+	g.tally = tally{}
+}
+
+func (g *gate) pause(why cause, result push.Result) time.Duration {
 	base, limit := pauseBase, pauseLimit
-	if why == causeFailing {
+	switch why {
+	case causeAsked:
+		return min(max(result.Pause, retryAfterMin), retryAfterMax)
+	case causeFailing:
 		base, limit = breakerBase, breakerLimit
 	}
-	g.cause, g.result, g.proven = why, result, 0
-	g.until = now.Add(min(base<<min(g.row-1, 10), limit))
-	g.tally = tally{}
+	return min(base<<min(g.row-1, 10), limit)
+}
+
+// reconsider ends the pause of a gate that is shut because our credentials were
+// refused: they are others now.
+func (g *gate) reconsider(now time.Time) {
+	if g.cause == causeRefused && now.Before(g.until) {
+		g.until = now
+	}
 }
 
 func (g *gate) open() {

@@ -196,6 +196,8 @@ func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 			rows.Rests = append(rows.Rests, change)
 		case store.SubscriptionSeen:
 			rows.Seen = append(rows.Seen, change)
+		case mismatched:
+			rows.Mismatched = append(rows.Mismatched, change.UserSubscription)
 		case *park:
 			rows.Parked = append(rows.Parked, change.Parking)
 		}

@@ -49,7 +49,7 @@ type waitingSend struct {
 }
 
 func newLane(s *System, key laneKey, handled *uint64) *lane {
-	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), gate: newGate()}
+	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), gate: newGate(key.kind)}
 }
 
 func (l *lane) Receive(ctx actor.Context) {
@@ -62,6 +62,9 @@ func (l *lane) Receive(ctx actor.Context) {
 	case *sent:
 		l.onSent(ctx, message)
 	case *probe:
+		l.pump(ctx)
+	case *reconsider:
+		l.gate.reconsider(time.Now())
 		l.pump(ctx)
 	case *prune:
 		if message.life == l.life {

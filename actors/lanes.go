@@ -12,17 +12,24 @@ const laneIdleAfter = 10 * time.Minute // a lane without work leaves memory afte
 
 // laneKey names a lane: sends to one push host with one app's credentials.
 type laneKey struct {
-	app  string
-	kind push.Kind
-	host string
+	app     string
+	kind    push.Kind
+	account string // push.Subscription.Account
+	host    string
 }
 
 func laneOf(sub push.Subscription) laneKey {
-	return laneKey{app: sub.User.App, kind: sub.Kind, host: sub.Host()}
+	return laneKey{app: sub.User.App, kind: sub.Kind, account: sub.Account(), host: sub.Host()}
 }
 
-// String is the lane's name. A host has no slash, so it is a path segment too.
-func (k laneKey) String() string { return fmt.Sprintf("%s:%s:%s", k.app, k.kind, k.host) }
+// String is the lane's name: app:kind:host, or app:kind:account@host. None of
+// them has a slash, so it is a path segment too.
+func (k laneKey) String() string {
+	if k.account == "" {
+		return fmt.Sprintf("%s:%s:%s", k.app, k.kind, k.host)
+	}
+	return fmt.Sprintf("%s:%s:%s@%s", k.app, k.kind, k.account, k.host)
+}
 
 // lanes finds or spawns the lane that a message goes through, and lets idle
 // lanes go.
@@ -66,6 +73,8 @@ func (l *lanes) Receive(ctx actor.Context) {
 		if l.lanes[message.key.String()] != nil {
 			l.pass(ctx, message.key, message)
 		}
+	case *reconsider:
+		l.onReconsider(ctx, message)
 	case *drained:
 		l.onDrained(ctx, message)
 	case *actor.Terminated:
@@ -95,6 +104,16 @@ func (l *lanes) pass(ctx actor.Context, key laneKey, message any) {
 		return
 	}
 	lane.tell(ctx, message, ctx.Sender())
+}
+
+// onReconsider passes it on uncounted: a lane that leaves has nothing to
+// reconsider.
+func (l *lanes) onReconsider(ctx actor.Context, r *reconsider) {
+	for _, lane := range l.lanes {
+		if lane.key.app == r.app && lane.present() {
+			ctx.Send(lane.pid, r)
+		}
+	}
 }
 
 func (l *lanes) open(ctx actor.Context, name string, lane *laneGuest) {

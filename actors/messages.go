@@ -56,8 +56,11 @@ type (
 		user     push.User
 		delivery push.Delivery // of no State when only finished is meant
 		finished bool
-		change   any // nil, or store.SubscriptionRest, store.SubscriptionSeen, *park
+		change   any // nil, or store.SubscriptionRest, store.SubscriptionSeen, mismatched, *park
 	}
+
+	// mismatched notes push.Subscription.KeyMismatch.
+	mismatched struct{ store.UserSubscription }
 
 	// park asks to have a notification wait in the store; answered by parked
 	// once that is durable.
@@ -117,6 +120,10 @@ type (
 		probe  bool
 		life   uint64 // of the incarnation that began it
 	}
+
+	// reconsider tells that an app's credentials changed: its lanes need not
+	// wait any longer because the old ones were refused.
+	reconsider struct{ app string }
 
 	probe struct{} // from a lane's own timer: the pause is over
 	prune struct { // from a lane's own timer: look for expired work
@@ -216,8 +223,9 @@ type (
 
 	// concluded tells that a subscription is done with a notification.
 	concluded struct {
-		generation int
-		delivery   push.Delivery
+		generation  int
+		delivery    push.Delivery
+		keyMismatch bool // see push.Subscription.KeyMismatch
 	}
 
 	// progressed tells that an attempt failed and another will follow.

@@ -62,7 +62,7 @@ func openStore(t *testing.T, path string) store.Store {
 func (r *rig) start(change ...func(*Config)) {
 	config := Config{
 		Store:     r.store,
-		Providers: map[push.Kind]push.Provider{push.WebPush: r.service},
+		Providers: map[push.Kind]push.Provider{push.WebPush: r.service, push.APNs: r.service, push.FCM: r.service},
 		Observe:   r.observe,
 		Ranges:    4,
 	}

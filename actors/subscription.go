@@ -106,6 +106,7 @@ func (s *subscription) onRenew(ctx actor.Context, sub push.Subscription) {
 	if s.phase == atLane {
 		ctx.Request(s.system.lanes, &withdraw{key: s.lane})
 	}
+	s.lane = laneOf(sub)
 }
 
 // onStopping takes back what waits for its lane: the next generation, or
@@ -281,7 +282,7 @@ func (s *subscription) conclude(ctx actor.Context, state push.State, reason stri
 
 // report tells the user that a notification is final here.
 func (s *subscription) report(ctx actor.Context, done *job, state push.State, reason string) {
-	ctx.Send(ctx.Parent(), &concluded{generation: s.generation, delivery: push.Delivery{
+	ctx.Send(ctx.Parent(), &concluded{generation: s.generation, keyMismatch: done.last.KeyMismatch, delivery: push.Delivery{
 		Notification: done.notification.ID,
 		Subscription: s.subscription.Digest,
 		Kind:         s.subscription.Kind,
@@ -290,6 +291,7 @@ func (s *subscription) report(ctx actor.Context, done *job, state push.State, re
 		Attempts:     done.attempts,
 		Status:       done.last.Status,
 		Reason:       reason,
+		MessageID:    done.last.MessageID,
 		DoneAt:       time.Now(),
 	}})
 }

@@ -319,6 +319,11 @@ func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	case push.StateGone:
 		b.removed = true
 		u.concludeOff(ctx, b, push.StateGone)
+	case push.StateRejected:
+		if c.keyMismatch && !b.subscription.KeyMismatch {
+			b.subscription.KeyMismatch = true
+			u.record(ctx, &record{user: u.key, change: mismatched{u.named(b)}})
+		}
 	}
 	u.tidy(ctx, b)
 	u.letGo(ctx, work)
@@ -378,6 +383,7 @@ func (u *user) conclude(ctx actor.Context, b *branch, work *openWork, state push
 		Attempts:     last.attempts,
 		Status:       last.result.Status,
 		Reason:       reason,
+		MessageID:    last.result.MessageID,
 		DoneAt:       time.Now(),
 	})
 }
