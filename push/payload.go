@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"strconv"
-	"strings"
 )
 
 // MaxWebPayload is the longest Web Push plaintext, in bytes: a push service
@@ -21,7 +21,9 @@ const MaxWebPayload = 4096 - 86 - 16 - 1
 // web_push is there only when a browser could act on the message without a
 // service worker: the URL and that of every action are absolute. A service
 // worker reads the same message either way. app_badge is there when it is
-// given; its place is the one of the W3C draft.
+// given; its place is the one of the W3C draft. The draft's "mutable" is never
+// there: it would start the service worker to change the notification first, and
+// Belfry's has nothing to change.
 func (n Notification) WebPayload() []byte {
 	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadBadge)+11+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
 	if declarative(n.Content) {
@@ -40,6 +42,10 @@ func (n Notification) WebPayload() []byte {
 	payload = append(payload, n.Content...)
 	return append(payload, '}')
 }
+
+// Declarative tells whether a payload that WebPayload made is one that a browser
+// may show without a service worker.
+func Declarative(payload []byte) bool { return bytes.HasPrefix(payload, []byte(webPayloadStart)) }
 
 // appBadge is the number for the app's icon, if there is one. That of most
 // notifications is decided without decoding.
@@ -62,22 +68,29 @@ const (
 )
 
 // declarative tells whether the content has what a browser needs to show and
-// open it by itself. The common content without a URL is decided without
-// decoding.
+// open it by itself: where anything that the draft requires is missing, of the
+// notification or of one action, the browser takes the message for a plain one.
+// The common content without a URL is decided without decoding.
 func declarative(content []byte) bool {
 	if !bytes.Contains(content, []byte(`"navigate":"https://`)) {
 		return false
 	}
 	var c Content
-	if json.Unmarshal(content, &c) != nil || !strings.HasPrefix(c.URL, "https://") {
+	if json.Unmarshal(content, &c) != nil || c.Title == "" || !navigable(c.URL) {
 		return false
 	}
 	for _, action := range c.Actions {
-		if !strings.HasPrefix(action.URL, "https://") {
+		if action.Action == "" || action.Title == "" || !navigable(action.URL) {
 			return false
 		}
 	}
 	return true
+}
+
+// navigable tells whether a browser can open the URL wherever it is read.
+func navigable(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
 // Topic is the Topic header (RFC 8030 §5.4) of this notification: a message

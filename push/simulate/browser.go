@@ -8,7 +8,9 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -51,6 +53,19 @@ func (b *Browser) Subscription(user push.User, vapidPublic []byte) push.Subscrip
 		CreatedAt: now,
 		SeenAt:    now,
 	}
+}
+
+// MarshalJSON gives what PushSubscription.toJSON() gives in a browser, ready to
+// be registered (W3C Push API, PushSubscriptionJSON).
+func (b *Browser) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"endpoint":       string(b.endpoint),
+		"expirationTime": nil,
+		"keys": map[string]string{
+			"p256dh": base64.RawURLEncoding.EncodeToString(b.private.PublicKey().Bytes()),
+			"auth":   base64.RawURLEncoding.EncodeToString(b.auth),
+		},
+	})
 }
 
 // Decrypt reads the body of a Web Push request (RFC 8291 §3, RFC 8188 §2) and

@@ -15,7 +15,8 @@ type Endpoint struct {
 	URL string // RFC 8030 §2: the push resource
 
 	service *WebPush // its mutex guards what follows
-	profile *profile // whose it is; nil for a simulated one
+	browser *Browser // the simulated browser that decrypts; nil for none
+	profile *profile // the real browser whose it is; nil for a simulated one
 	channel string   // the browser's name for it
 
 	key      []byte // the VAPID key it is bound to; nil for any

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Entry is one request that a simulator got, and what it answered.
+// Entry is one request that a simulator got, and what it answers. It is there
+// before the answer, which a fault may delay or keep back.
 type Entry struct {
-	Number     int             `json:"number"` // from 1, in the order of the answers
+	Number     int             `json:"number"` // from 1, in the order in which they were decided on
 	At         time.Time       `json:"at"`
 	Connection string          `json:"connection"`        // the sender's address: one for each connection
 	Target     string          `json:"target"`            // the device token or endpoint

@@ -1,8 +1,8 @@
 package simulate
 
 import (
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -18,36 +18,50 @@ const maxBody = 4096
 // the padding delimiter and the authentication tag (RFC 8188 §2, RFC 8291 §4).
 const minBody = 86 + 1 + 16
 
-// receive is the sender's side (RFC 8030 §5): POST to an endpoint.
+// receive is the sender's side (RFC 8030 §5): POST to an endpoint. What it
+// refuses it refuses in the vendor's form, with the vendor's status; these are
+// Mozilla's:
 //
 //	404  no such endpoint
 //	410  the subscription is over
-//	400  a header is missing or malformed, or the body cannot be aes128gcm
-//	401  the VAPID token is missing or wrong
-//	403  the VAPID key is not the one the subscription is bound to
+//	400  a header is missing or malformed, or the body cannot be aes128gcm,
+//	     or is not for the simulated browser
+//	401  the VAPID token is missing or wrong, or its key is not the one the
+//	     subscription is bound to
 //	413  the body is longer than 4096 bytes
 //
-// Only a request that passes all of these gets the endpoint's scripted answer.
+// Only a request that passes all of these meets a Fault or gets the endpoint's
+// scripted answer.
 func (s *WebPush) receive(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	e := s.endpoints[r.PathValue("token")]
 	s.mu.Unlock()
-	if e == nil {
-		refuse(w, refused(http.StatusNotFound, "no such endpoint"))
-		return
-	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-
-	n := e.record(Receipt{At: time.Now(), Header: r.Header.Clone(), Body: body})
-	if refusal := e.check(r, body); refusal != nil {
-		e.answered(n, refusal.status)
-		refuse(w, refusal)
+	entry := Entry{Target: s.Origin() + r.URL.Path}
+	if e == nil {
+		s.refuse(w, r, entry, refused(noEndpoint, "no such endpoint"))
 		return
 	}
-	e.answer(w, r, n, body)
+
+	n := e.record(Receipt{At: time.Now(), Header: r.Header.Clone(), Body: body})
+	refusal := e.check(r, body)
+	if refusal == nil {
+		entry.Payload, refusal = e.read(body)
+	}
+	if refusal != nil {
+		status, _ := s.manner.of(refusal.cause)
+		e.answered(n, status)
+		s.refuse(w, r, entry, refusal)
+		return
+	}
+	if fault := s.faults.next(e.URL); fault != nil {
+		e.suffer(w, r, entry, fault, n, body)
+		return
+	}
+	e.answer(w, r, entry, n, body)
 }
 
 // check gives the reason to refuse a request, or nil.
@@ -57,11 +71,14 @@ func (e *Endpoint) check(r *http.Request, body []byte) *refusal {
 	e.service.mu.Unlock()
 	switch {
 	case expired:
-		return refused(http.StatusGone, "the subscription is over")
+		return refused(ended, "the subscription is over")
 	case len(body) > maxBody:
-		return refused(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxBody)
+		return refused(tooLarge, "the body is longer than %d bytes", maxBody)
 	}
 	if refusal := checkHeaders(r.Header); refusal != nil {
+		return refusal
+	}
+	if refusal := e.service.manner.check(r.Header); refusal != nil {
 		return refusal
 	}
 	if refusal := checkEncoding(r.Header, body); refusal != nil {
@@ -70,21 +87,37 @@ func (e *Endpoint) check(r *http.Request, body []byte) *refusal {
 	return checkVAPID(r.Header.Values("Authorization"), e.service.Origin(), key, time.Now())
 }
 
+// read gives what the simulated browser reads, if there is one: JSON as it is,
+// anything else as a JSON string.
+func (e *Endpoint) read(body []byte) (json.RawMessage, *refusal) {
+	if e.browser == nil {
+		return nil, nil
+	}
+	payload, err := e.browser.Decrypt(body)
+	if err != nil {
+		return nil, refused(badEncoding, "the browser cannot decrypt it: %v", err)
+	}
+	if !json.Valid(payload) {
+		payload, _ = json.Marshal(string(payload)) // a string can always be marshalled
+	}
+	return payload, nil
+}
+
 var topicForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`) // RFC 8030 §5.4
 
 // checkHeaders holds the request to RFC 8030 §5.
 func checkHeaders(h http.Header) *refusal {
 	if ttl, err := strconv.ParseUint(h.Get("TTL"), 10, 31); err != nil || len(h.Values("TTL")) != 1 {
-		return refused(http.StatusBadRequest, "TTL must be given once, in seconds; got %q", h.Values("TTL"))
+		return refused(badTTL, "TTL must be given once, in seconds; got %q", h.Values("TTL"))
 	} else if ttl > 28*24*3600 {
-		return refused(http.StatusBadRequest, "a TTL of %d s is longer than four weeks, which is the most that FCM takes", ttl)
+		return refused(badTTL, "a TTL of %d s is longer than four weeks, which is the most that FCM takes", ttl)
 	}
 	if topic, given := h["Topic"]; given && (len(topic) != 1 || !topicForm.MatchString(topic[0])) {
-		return refused(http.StatusBadRequest, "Topic must be 1 to 32 characters of base64url; got %q", topic)
+		return refused(badTopic, "Topic must be 1 to 32 characters of base64url; got %q", topic)
 	}
 	urgencies := []string{"very-low", "low", "normal", "high"}
 	if urgency, given := h["Urgency"]; given && (len(urgency) != 1 || !slices.Contains(urgencies, urgency[0])) {
-		return refused(http.StatusBadRequest, "Urgency must be one of %q; got %q", urgencies, urgency)
+		return refused(badUrgency, "Urgency must be one of %q; got %q", urgencies, urgency)
 	}
 	return nil
 }
@@ -93,24 +126,54 @@ func checkHeaders(h http.Header) *refusal {
 // seen without the browser's key.
 func checkEncoding(h http.Header, body []byte) *refusal {
 	if got := h.Get("Content-Encoding"); got != "aes128gcm" {
-		return refused(http.StatusBadRequest, "Content-Encoding must be aes128gcm; got %q", got)
+		return refused(badEncoding, "Content-Encoding must be aes128gcm; got %q", got)
 	}
 	for _, old := range []string{"Encryption", "Crypto-Key"} { // Mozilla: errno 110
 		if h.Get(old) != "" {
-			return refused(http.StatusBadRequest, "%s does not go with aes128gcm", old)
+			return refused(badEncoding, "%s does not go with aes128gcm", old)
 		}
 	}
 	if len(body) < minBody {
-		return refused(http.StatusBadRequest, "a body of %d bytes is too short for aes128gcm", len(body))
+		return refused(badEncoding, "a body of %d bytes is too short for aes128gcm", len(body))
 	}
 	if keyLength, point := body[20], body[21]; keyLength != 65 || point != 4 {
-		return refused(http.StatusBadRequest, "the aes128gcm header does not hold an uncompressed P-256 key")
+		return refused(badEncoding, "the aes128gcm header does not hold an uncompressed P-256 key")
 	}
 	return nil
 }
 
+// refuse answers in the vendor's form and puts the request into the log.
+func (s *WebPush) refuse(w http.ResponseWriter, r *http.Request, entry Entry, refusal *refusal) {
+	status, words := s.manner.of(refusal.cause)
+	entry.Status, entry.Reason = status, refusal.detail
+	s.journal.add(entry, r)
+	s.manner.say(w, status, cmp.Or(words, refusal.detail))
+}
+
+// suffer answers as the fault has it.
+func (e *Endpoint) suffer(w http.ResponseWriter, r *http.Request, entry Entry, fault *Fault, n int, body []byte) {
+	status := cmp.Or(fault.Status, http.StatusCreated)
+	if entry.Taken = fault.takes(); entry.Taken {
+		entry.ID = e.accept(w.Header(), r.Header, n, body)
+	}
+	entry.Status, entry.Reason = status, fault.Reason
+	if fault.Reset {
+		entry.Status = 0
+	}
+	e.service.journal.add(entry, r)
+
+	fault.meet(w, r)
+	e.answered(n, status)
+	if fault.Body != "" || status/100 == 2 && fault.Reason == "" {
+		w.WriteHeader(status)
+		io.WriteString(w, fault.Body) //nolint:errcheck // the client has gone
+		return
+	}
+	e.service.manner.say(w, status, fault.Reason)
+}
+
 // answer gives the next scripted answer, or 201.
-func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, n int, body []byte) {
+func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, entry Entry, n int, body []byte) {
 	answer := e.nextAnswer()
 	if answer.release != nil {
 		select {
@@ -119,20 +182,20 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, n int, body []
 			panic(http.ErrAbortHandler)
 		}
 	}
+	entry.Status, entry.Reason, entry.Taken = answer.status, answer.body, answer.status/100 == 2
+	if entry.Taken {
+		entry.ID = e.accept(w.Header(), r.Header, n, body)
+	}
+	e.service.journal.add(entry, r)
 	if answer.status == 0 {
 		panic(http.ErrAbortHandler)
 	}
 	for name, values := range answer.header {
 		w.Header()[name] = values
 	}
-	if answer.status/100 == 2 {
-		id := e.accept(r.Header, n, body)
-		w.Header().Set("Location", e.service.Origin()+"/m/"+id)
-		w.Header().Set("TTL", r.Header.Get("TTL"))
-	}
 	e.answered(n, answer.status)
 	w.WriteHeader(answer.status)
-	io.WriteString(w, answer.body)
+	io.WriteString(w, answer.body) //nolint:errcheck // the client has gone
 }
 
 func (e *Endpoint) nextAnswer() Answer {
@@ -146,18 +209,21 @@ func (e *Endpoint) nextAnswer() Answer {
 	return next
 }
 
-// accept takes a message for the browser, if there is a real one, and names it.
-func (e *Endpoint) accept(h http.Header, n int, body []byte) (id string) {
+// accept takes a message for the browser, if there is a real one, names it, and
+// says so in the answer's header.
+func (e *Endpoint) accept(answer, request http.Header, n int, body []byte) (id string) {
 	e.service.mu.Lock()
 	defer e.service.mu.Unlock()
-	id = randomHex(16)
+	id = e.service.manner.name(answer)
+	answer.Set("Location", e.service.Origin()+"/m/"+id)
+	answer.Set("TTL", request.Get("TTL"))
 	e.receipts[n].MessageID = id
 	if e.profile != nil {
-		ttl, _ := strconv.Atoi(h.Get("TTL"))
+		ttl, _ := strconv.Atoi(request.Get("TTL"))
 		e.profile.take(&message{
 			id:       id,
 			endpoint: e,
-			topic:    h.Get("Topic"),
+			topic:    request.Get("Topic"),
 			expires:  time.Now().Add(time.Duration(ttl) * time.Second),
 			body:     body,
 		})
@@ -177,20 +243,4 @@ func (e *Endpoint) answered(n, status int) {
 	e.service.mu.Lock()
 	defer e.service.mu.Unlock()
 	e.receipts[n].Status = status
-}
-
-// refusal is an answer of the service itself, not of a script.
-type refusal struct {
-	status int
-	reason error
-}
-
-func refused(status int, format string, args ...any) *refusal {
-	return &refusal{status, fmt.Errorf(format, args...)}
-}
-
-func refuse(w http.ResponseWriter, r *refusal) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(r.status)
-	json.NewEncoder(w).Encode(map[string]any{"code": r.status, "message": r.reason.Error()})
 }

@@ -6,20 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Config says how a simulator listens.
 type Config struct {
 	Address     string     // host:port on loopback; empty for a free port of 127.0.0.1
-	Authority   *Authority // issues its certificate; required
+	Authority   *Authority // issues its certificate; required, but for WebPush, which is plain HTTP without one
 	StreamLimit int        // requests at a time on one HTTP/2 connection; 0 for 1,000, as at APNs
 }
 
@@ -36,18 +33,36 @@ const (
 //	DELETE /simulator/faults        none is in force any more
 //	POST   /simulator/goaway        every connection's next answer is its last
 //	GET    /simulator/ca.pem        the authority that issued its certificate
+//
+// Stop and Start take it away and bring it back on the same port, with all it
+// had: see running.go.
 type station struct {
-	config   Config
+	config   Config // its Address is the one it has, over every Start
 	listener net.Listener
-	server   *http.Server
-	served   chan struct{}
-	stopping sync.Once
+	tls      *tls.Config // nil for plain HTTP
+	handler  http.Handler
+
+	mu      sync.Mutex
+	running *running // nil while stopped
 
 	faults  faults
 	journal *journal
 	goAways atomic.Int64 // raised by GoAway
-	seen    sync.Map     // by connection: the goAways it was told
 	opened  atomic.Int64 // connections
+}
+
+// connection is what is kept of one connection, as long as it is open.
+type connection struct {
+	goAways atomic.Int64   // those of the station that it was told
+	tokens  providerTokens // APNs: what it was authenticated with
+}
+
+// connectionKey is where a request's context holds its connection.
+type connectionKey struct{}
+
+// connectionOf is the connection that a request came on.
+func connectionOf(r *http.Request) *connection {
+	return r.Context().Value(connectionKey{}).(*connection)
 }
 
 // openStation listens; serve answers.
@@ -55,6 +70,11 @@ func openStation(config Config) (*station, error) {
 	if config.Authority == nil {
 		return nil, errors.New("simulate: Config.Authority is missing")
 	}
+	return openPlainStation(config)
+}
+
+// openPlainStation is openStation for what may be plain HTTP.
+func openPlainStation(config Config) (*station, error) {
 	if config.Address == "" {
 		config.Address = "127.0.0.1:0"
 	}
@@ -72,13 +92,13 @@ func openStation(config Config) (*station, error) {
 	if err != nil {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
-	return &station{config: config, listener: listener, served: make(chan struct{}), journal: newJournal()}, nil
+	config.Address = listener.Addr().String()
+	return &station{config: config, listener: listener, journal: newJournal()}, nil
 }
 
 // serve answers with mux, and with the control's own paths.
 func (s *station) serve(mux *http.ServeMux) error {
-	certificate, err := s.config.Authority.issue()
-	if err != nil {
+	if err := s.certify(); err != nil {
 		s.listener.Close()
 		return err
 	}
@@ -92,40 +112,43 @@ func (s *station) serve(mux *http.ServeMux) error {
 		s.GoAway()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	mux.HandleFunc("GET /simulator/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-pem-file")
-		w.Write(s.config.Authority.PEM()) //nolint:errcheck // the client has gone
-	})
-	s.server = &http.Server{
-		Handler:     s.dismissing(mux),
-		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert},
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: s.config.StreamLimit},
-		ReadTimeout: time.Minute,
-		ConnState:   s.onConnState,
-		ErrorLog:    log.New(io.Discard, "", 0), // who does not trust the authority says so itself
+	if s.config.Authority != nil {
+		mux.HandleFunc("GET /simulator/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/x-pem-file")
+			w.Write(s.config.Authority.PEM()) //nolint:errcheck // the client has gone
+		})
 	}
-	go func() {
-		defer close(s.served)
-		s.server.ServeTLS(s.listener, "", "") //nolint:errcheck // it ends by Stop
-	}()
+	s.handler = s.dismissing(mux)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run(s.listener)
 	return nil
 }
 
-func (s *station) onConnState(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.opened.Add(1)
-		s.seen.Store(conn.RemoteAddr().String(), s.goAways.Load())
-	case http.StateClosed, http.StateHijacked:
-		s.seen.Delete(conn.RemoteAddr().String())
+// certify makes the certificate, if there is an authority to issue it.
+func (s *station) certify() error {
+	if s.config.Authority == nil {
+		return nil
 	}
+	certificate, err := s.config.Authority.issue()
+	if err != nil {
+		return err
+	}
+	s.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert}
+	return nil
+}
+
+func (s *station) onConnection(ctx context.Context, _ net.Conn) context.Context {
+	s.opened.Add(1)
+	c := new(connection)
+	c.goAways.Store(s.goAways.Load())
+	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // dismissing ends connections that GoAway was for with their next answer.
 func (s *station) dismissing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := s.goAways.Load()
-		if told, ok := s.seen.Load(r.RemoteAddr); ok && told.(int64) < now && s.seen.CompareAndSwap(r.RemoteAddr, told, now) {
+		if now := s.goAways.Load(); connectionOf(r).goAways.Swap(now) < now {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)
@@ -133,14 +156,11 @@ func (s *station) dismissing(next http.Handler) http.Handler {
 }
 
 // URL is where it is found, as in https://127.0.0.1:4711.
-func (s *station) URL() string { return "https://" + s.listener.Addr().String() }
-
-// Stop ends it. Connections break.
-func (s *station) Stop() {
-	s.stopping.Do(func() {
-		s.server.Close()
-		<-s.served
-	})
+func (s *station) URL() string {
+	if s.tls == nil {
+		return "http://" + s.config.Address
+	}
+	return "https://" + s.config.Address
 }
 
 // Fault puts a fault in force, behind those that are.

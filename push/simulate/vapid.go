@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/base64"
-	"net/http"
 	"regexp"
 	"time"
 
@@ -19,19 +18,19 @@ var vapidForm = regexp.MustCompile(`^vapid t=([A-Za-z0-9._-]+), ?k=([A-Za-z0-9_-
 // the one the subscription is bound to.
 func checkVAPID(authorization []string, origin string, bound []byte, now time.Time) *refusal {
 	if len(authorization) != 1 {
-		return refused(http.StatusUnauthorized, "Authorization must be given once")
+		return refused(badToken, "Authorization must be given once")
 	}
 	parts := vapidForm.FindStringSubmatch(authorization[0])
 	if parts == nil {
-		return refused(http.StatusUnauthorized, "Authorization must have the form vapid t=…, k=…")
+		return refused(badToken, "Authorization must have the form vapid t=…, k=…")
 	}
 	point, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
-		return refused(http.StatusUnauthorized, "k is not base64url: %v", err)
+		return refused(badToken, "k is not base64url: %v", err)
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
-		return refused(http.StatusUnauthorized, "k is not an uncompressed P-256 point: %v", err)
+		return refused(badToken, "k is not an uncompressed P-256 point: %v", err)
 	}
 
 	var claims jwt.RegisteredClaims
@@ -43,13 +42,13 @@ func checkVAPID(authorization []string, origin string, bound []byte, now time.Ti
 		jwt.WithTimeFunc(func() time.Time { return now }))
 	switch {
 	case err != nil:
-		return refused(http.StatusUnauthorized, "the VAPID token is wrong: %v", err)
+		return refused(badToken, "the VAPID token is wrong: %v", err)
 	case claims.ExpiresAt.After(now.Add(24 * time.Hour)):
-		return refused(http.StatusUnauthorized, "the VAPID token ends more than 24 hours from now")
+		return refused(badToken, "the VAPID token ends more than 24 hours from now")
 	case !subjectForm.MatchString(claims.Subject):
-		return refused(http.StatusUnauthorized, "sub must be a mailto: or https: URL; got %q", claims.Subject)
+		return refused(badToken, "sub must be a mailto: or https: URL; got %q", claims.Subject)
 	case bound != nil && !bytes.Equal(bound, point):
-		return refused(http.StatusForbidden, "the subscription is bound to another VAPID key")
+		return refused(otherKey, "the subscription is bound to another VAPID key")
 	}
 	return nil
 }

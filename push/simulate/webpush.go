@@ -1,14 +1,11 @@
 package simulate
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,106 +18,66 @@ import (
 // might refuse, it refuses (see receive.go). To a stock Firefox it speaks
 // Mozilla's protocol, so that a real browser subscribes, decrypts and shows.
 // Without a browser, NewEndpoint makes endpoints whose answers a test scripts
-// and whose requests it reads.
+// and whose requests it reads, and NewBrowser simulated browsers, which decrypt
+// what they are sent for the Log. By HTTP, beside what every simulator has:
+//
+//	POST   /simulator/subscriptions             a simulated browser's subscription,
+//	                                            as PushSubscription.toJSON() gives it
+//	DELETE /simulator/subscriptions?endpoint=…  it is over: 410 from now on
 //
 // Stop and Start take it away and bring it back on the same port, with all it
 // stored. Its methods may be called from many goroutines.
 type WebPush struct {
-	address string // host:port, the same over every Start
+	*station
+	manner manner
 
 	mu        sync.Mutex // guards everything below, and the endpoints and profiles
 	endpoints map[string]*Endpoint
 	profiles  map[string]*profile // of real browsers, by uaid
-	running   *running            // nil while stopped
 }
 
-// running is what exists between Start and Stop.
-type running struct {
-	server   *http.Server
-	ctx      context.Context // ends with Stop
-	end      context.CancelFunc
-	handlers sync.WaitGroup
+// WebPushConfig says how a WebPush listens and whose manner it has.
+type WebPushConfig struct {
+	Config        // without an Authority it is plain HTTP
+	Vendor Vendor // in whose form it answers; empty for VendorMozilla
 }
 
-// OpenWebPush starts a Web Push service that runs until Stop.
-func OpenWebPush() (*WebPush, error) {
+// OpenWebPush starts a Web Push service on plain HTTP that runs until Stop.
+func OpenWebPush() (*WebPush, error) { return OpenWebPushWith(WebPushConfig{}) }
+
+// OpenWebPushWith starts a Web Push service that runs until Stop.
+func OpenWebPushWith(config WebPushConfig) (*WebPush, error) {
+	manner, err := mannerOf(config.Vendor)
+	if err != nil {
+		return nil, err
+	}
+	station, err := openPlainStation(config.Config)
+	if err != nil {
+		return nil, err
+	}
 	s := &WebPush{
-		address:   "127.0.0.1:0",
+		station:   station,
+		manner:    manner,
 		endpoints: map[string]*Endpoint{},
 		profiles:  map[string]*profile{},
 	}
-	if err := s.Start(); err != nil {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /wpush/v2/{token}", s.receive)
+	mux.HandleFunc("GET /{$}", s.serveBrowser)
+	mux.HandleFunc("POST /simulator/subscriptions", s.serveSubscribe)
+	mux.HandleFunc("DELETE /simulator/subscriptions", s.serveUnsubscribe)
+	if err := s.serve(mux); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // Origin is the origin of its endpoints, as in http://127.0.0.1:4711.
-func (s *WebPush) Origin() string { return "http://" + s.address }
+func (s *WebPush) Origin() string { return s.URL() }
 
 // AutopushURL is where a browser connects: Firefox's preference
 // dom.push.serverURL.
-func (s *WebPush) AutopushURL() string { return "ws://" + s.address + "/" }
-
-// Start brings a stopped service back on its port. Subscriptions and stored
-// messages are as Stop left them.
-func (s *WebPush) Start() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running != nil {
-		return errors.New("simulate: the push service is running already")
-	}
-	listener, err := net.Listen("tcp", s.address)
-	if err != nil {
-		return fmt.Errorf("simulate: start the push service: %w", err)
-	}
-	s.address = listener.Addr().String()
-
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /wpush/v2/{token}", s.receive)
-	mux.HandleFunc("GET /{$}", s.serveBrowser)
-	run := &running{}
-	run.ctx, run.end = context.WithCancel(context.Background())
-	run.server = &http.Server{Handler: run.tracked(s, mux)}
-	s.running = run
-	go run.server.Serve(listener)
-	return nil
-}
-
-// Stop takes the service away as a crash would: connections break, held
-// answers are never given, and the port refuses connections until Start.
-// Stopping a stopped service does nothing.
-func (s *WebPush) Stop() {
-	s.mu.Lock()
-	run := s.running
-	s.running = nil
-	s.mu.Unlock()
-	if run == nil {
-		return
-	}
-	run.end()
-	run.server.Close()
-	run.handlers.Wait()
-}
-
-// tracked lets Stop wait for handlers, those that took over their connection too.
-func (run *running) tracked(s *WebPush, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		if s.running != run {
-			s.mu.Unlock()
-			panic(http.ErrAbortHandler)
-		}
-		run.handlers.Add(1)
-		s.mu.Unlock()
-		defer run.handlers.Done()
-
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(run.ctx, cancel)()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
+func (s *WebPush) AutopushURL() string { return "ws" + strings.TrimPrefix(s.URL(), "http") + "/" }
 
 // NewEndpoint makes the endpoint of a simulated browser, one that is always
 // away. To each well-formed request it gives the next of the answers; after

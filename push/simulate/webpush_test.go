@@ -113,7 +113,7 @@ func TestWebPush_RefusesWhatSomePushServiceRefuses(t *testing.T) {
 		}, 401},
 		{"another key", func(r *http.Request) {
 			r.Header.Set("Authorization", somebodyElse.authorization(service.Origin(), nil))
-		}, 403},
+		}, 401},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestWebPush_ABrowserGetsAndAcknowledgesWhatIsSent(t *testing.T) {
 	browser := connect(t, service, "")
 	endpoint := browser.register(sender.k())
 
-	require.Equal(t, 403, newSender(t).post(t, endpoint.URL, nil).StatusCode, "bound to the key it was registered with")
+	require.Equal(t, 401, newSender(t).post(t, endpoint.URL, nil).StatusCode, "bound to the key it was registered with")
 	require.Equal(t, 201, sender.post(t, endpoint.URL, nil).StatusCode)
 	got := browser.read()
 	require.Equal(t, "notification", got.MessageType)
@@ -348,7 +348,7 @@ func (s *sender) token(origin string, change func(jwt.MapClaims)) string {
 // claiming changes the claims of a request's token.
 func (s *sender) claiming(change func(jwt.MapClaims)) func(*http.Request) {
 	return func(r *http.Request) {
-		r.Header.Set("Authorization", s.authorization("http://"+r.URL.Host, change))
+		r.Header.Set("Authorization", s.authorization(r.URL.Scheme+"://"+r.URL.Host, change))
 	}
 }
 
@@ -359,7 +359,7 @@ func (s *sender) try(t *testing.T, url string, change func(*http.Request)) (*htt
 	setBody(r, message200())
 	r.Header.Set("TTL", "60")
 	r.Header.Set("Content-Encoding", "aes128gcm")
-	r.Header.Set("Authorization", s.authorization("http://"+r.URL.Host, nil))
+	r.Header.Set("Authorization", s.authorization(r.URL.Scheme+"://"+r.URL.Host, nil))
 	if change != nil {
 		change(r)
 	}

@@ -1,0 +1,78 @@
+package push_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/push"
+)
+
+// A browser takes a message in which anything required is missing for a plain
+// one, so it must not be called declarative.
+func TestWebPayload_IsDeclarativeOnlyWithAllThatTheDraftRequires(t *testing.T) {
+	whole := func() push.Content {
+		return push.Content{
+			Title: "Hi", URL: "https://example.com/1",
+			Actions: []push.Action{{Action: "a", Title: "A", URL: "https://example.com/a"}, {Action: "b", Title: "B", URL: "https://example.com/b"}},
+		}
+	}
+	payloadOf := func(c push.Content) []byte {
+		content, err := c.Encode()
+		require.NoError(t, err)
+		return push.Notification{Content: content}.WebPayload()
+	}
+
+	payload := payloadOf(whole())
+	require.True(t, push.Declarative(payload))
+	var message struct {
+		WebPush json.RawMessage `json:"web_push"`
+	}
+	require.NoError(t, json.Unmarshal(payload, &message))
+	require.Equal(t, "8030", string(message.WebPush), "a number, not a string")
+
+	for name, change := range map[string]func(*push.Content){
+		"no title":                  func(c *push.Content) { c.Title = "" },
+		"no URL":                    func(c *push.Content) { c.URL = "" },
+		"a URL without a host":      func(c *push.Content) { c.URL = "https:///1" },
+		"a URL that is none":        func(c *push.Content) { c.URL = "https://[/" },
+		"an action without a name":  func(c *push.Content) { c.Actions[1].Action = "" },
+		"an action without a title": func(c *push.Content) { c.Actions[1].Title = "" },
+		"an action without a URL":   func(c *push.Content) { c.Actions[1].URL = "" },
+		"an action with a path":     func(c *push.Content) { c.Actions[1].URL = "/b" },
+	} {
+		content := whole()
+		change(&content)
+		payload := payloadOf(content)
+		require.False(t, push.Declarative(payload), name)
+		require.NotContains(t, decode(t, payload), "web_push", name)
+	}
+}
+
+func TestWebPayload_HasTheAppBadgeAtTheTop(t *testing.T) {
+	zero, three := uint32(0), uint32(3)
+	for _, content := range []push.Content{{Title: "Hi"}, {Title: "Hi", URL: "https://example.com/1"}} {
+		encoded, err := content.Encode()
+		require.NoError(t, err)
+		for name, test := range map[string]struct {
+			native push.Native
+			want   any
+		}{
+			"none":                      {push.Native{}, nil},
+			"three":                     {push.Native{AppBadge: &three}, 3.0},
+			"zero, which takes it away": {push.Native{AppBadge: &zero, Sound: "none"}, 0.0},
+			"one for APNs alone": {
+				push.Native{APNs: &push.APNsOptions{Payload: json.RawMessage(`{"app_badge":9,"aps":{"badge":9}}`)}}, nil,
+			},
+		} {
+			native, err := test.native.Encode()
+			require.NoError(t, err)
+			n := push.Notification{Content: encoded, Native: native}
+			payload := decode(t, n.WebPayload())
+			require.Equal(t, test.want, payload["app_badge"], name)
+			require.Equal(t, decode(t, encoded), payload["notification"], "it is not within the notification")
+			require.Equal(t, content.URL != "", push.Declarative(n.WebPayload()), name)
+		}
+	}
+}
