@@ -79,7 +79,7 @@ func BenchmarkEncode(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		target, err := provider.guard.check(message.Subscription.Endpoint)
+		target, _, err := provider.guard.check(message.Subscription.User.App, message.Subscription.Endpoint)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func BenchmarkEncode(b *testing.B) {
 		if _, err := to.encrypt(payload, paddedSize(len(payload))); err != nil {
 			b.Fatal(err)
 		}
-		headerOf(message, authorization)
+		headerOf(message, authorization, target, payload)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,11 +20,12 @@ import (
 const maxEndpointBytes = 2048
 
 // guard decides where requests may go: to the public internet over https, and
-// to the hosts the operator allowed. It judges twice, by the endpoint's text
-// (check) and by the address the name resolved to when it is dialled (control),
-// because a name can be made to point anywhere.
+// to the hosts the operator allowed, for all apps or for one. It judges twice,
+// by the endpoint's text (check) and by the address the name resolved to when
+// it is dialled (control), because a name can be made to point anywhere.
 type guard struct {
-	allowed   map[string]bool // "host" or "host:port", lower case
+	allowed   map[string]bool           // "host" or "host:port", as ParseHost gives it
+	appHosts  func(app string) []string // what one app may use in addition; may be nil
 	addresses *ssrf.Guardian
 }
 
@@ -33,56 +35,69 @@ var schemePorts = map[string]string{"http": "80", "https": "443"}
 // public address. The other clouds use link-local or shared ones.
 var azureHost = netip.MustParsePrefix("168.63.129.16/32")
 
-func newGuard(allowHosts []string) (*guard, error) {
-	allowed := make(map[string]bool, len(allowHosts))
-	for i, entry := range allowHosts {
-		key, ok := parseAllowed(entry)
-		if !ok {
-			return nil, fmt.Errorf(`webpush: Config.AllowHosts[%d] is %q: write a "host" or "host:port", without scheme, path or pattern`, i, entry)
+func newGuard(config Config) (*guard, error) {
+	allowed := make(map[string]bool, len(config.AllowHosts))
+	for i, entry := range config.AllowHosts {
+		host, err := ParseHost(entry)
+		if err != nil {
+			return nil, fmt.Errorf("webpush: Config.AllowHosts[%d]: %w", i, err)
 		}
-		allowed[key] = true
+		allowed[host] = true
 	}
 	return &guard{
 		allowed:   allowed,
+		appHosts:  config.AppHosts,
 		addresses: ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azureHost)),
 	}, nil
 }
 
-// parseAllowed brings an entry into the form that allows looks up.
-func parseAllowed(entry string) (key string, ok bool) {
+// ParseHost reads an entry of Config.AllowHosts or Config.AppHosts, "host" or
+// "host:port", and gives it in its one spelling: lower case, IPv6 addresses
+// short and in brackets only before a port. The error is a sentence that says
+// what to write.
+func ParseHost(entry string) (string, error) {
 	host, port := strings.ToLower(entry), ""
 	if inner, bracketed := strings.CutPrefix(host, "["); bracketed && strings.HasSuffix(inner, "]") {
 		host = strings.TrimSuffix(inner, "]")
 	} else if h, p, err := net.SplitHostPort(host); err == nil {
 		host, port = h, p
 		if !validPort(port) {
-			return "", false
+			return "", badHost(entry)
 		}
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.String()
 	} else if !validName(host) {
-		return "", false
+		return "", badHost(entry)
 	}
 	if port == "" {
-		return host, true
+		return host, nil
 	}
-	return net.JoinHostPort(host, port), true
+	return net.JoinHostPort(host, port), nil
 }
 
-// allows tells whether the operator named this "host:port", or its host.
-func (g *guard) allows(hostPort string) bool {
-	if len(g.allowed) == 0 {
-		return false
+func badHost(entry string) error {
+	return fmt.Errorf(`%q is not a host: write "host" or "host:port", without scheme, path or pattern`, entry)
+}
+
+// allows tells whether the operator named this host, or it with this port, for
+// all apps or for this one.
+func (g *guard) allows(app, host, port string) bool {
+	var own []string
+	if g.appHosts != nil {
+		own = g.appHosts(app)
 	}
-	host, port, err := net.SplitHostPort(strings.ToLower(hostPort))
-	if err != nil {
+	if len(g.allowed) == 0 && len(own) == 0 {
 		return false
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.String()
 	}
-	return g.allowed[host] || g.allowed[net.JoinHostPort(host, port)]
+	hostPort := net.JoinHostPort(host, port)
+	return g.allowed[host] || g.allowed[hostPort] || slices.ContainsFunc(own, func(entry string) bool {
+		allowed, err := ParseHost(entry)
+		return err == nil && (allowed == host || allowed == hostPort)
+	})
 }
 
 // control refuses to dial an address that is not on the public internet. It is
@@ -91,32 +106,34 @@ func (g *guard) control(network, address string, conn syscall.RawConn) error {
 	return g.addresses.Safe(network, address, conn)
 }
 
-// check reads an endpoint and tells whether requests may go there, as far as
-// its text shows. The URL's host is that of its origin. The error is a *push.InvalidError that does not repeat it.
-func (g *guard) check(endpoint push.Endpoint) (*url.URL, error) {
-	target, err := parseEndpoint(string(endpoint))
-	if err != nil {
-		return nil, err
+// check reads an endpoint and tells whether the app's requests may go there, as
+// far as its text shows. The URL's host is that of its origin. It may be dialled
+// freely if the operator allowed the host; otherwise its address is judged when
+// it is dialled. The error is a *push.InvalidError that does not repeat the
+// endpoint.
+func (g *guard) check(app string, endpoint push.Endpoint) (target *url.URL, free bool, err error) {
+	if target, err = parseEndpoint(string(endpoint)); err != nil {
+		return nil, false, err
 	}
 	host, port := target.Hostname(), target.Port()
 	if port == "" {
 		port = schemePorts[target.Scheme]
 	} else if !validPort(port) {
-		return nil, badEndpoint("The port of the URL is not a number from 1 to 65535.")
+		return nil, false, badEndpoint("The port of the URL is not a number from 1 to 65535.")
 	}
-	if g.allows(net.JoinHostPort(host, port)) {
-		return target, nil
+	if g.allows(app, host, port) {
+		return target, true, nil
 	}
 	if target.Scheme != "https" {
-		return nil, badEndpoint("The URL must start with https://, unless the operator allows its host.")
+		return nil, false, badEndpoint("The URL must start with https://, unless the operator allows its host.")
 	}
 	if n, _ := strconv.Atoi(port); n != 443 && n < 1024 {
-		return nil, badEndpoint("The port of the URL must be 443, or 1024 and above, unless the operator allows its host.")
+		return nil, false, badEndpoint("The port of the URL must be 443, or 1024 and above, unless the operator allows its host.")
 	}
 	if err := g.checkHost(host); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return target, nil
+	return target, false, nil
 }
 
 // parseEndpoint checks the form of an endpoint, whatever host it names.

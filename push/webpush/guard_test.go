@@ -12,7 +12,7 @@ import (
 )
 
 func TestValidate_TakesEndpointsOnThePublicInternet(t *testing.T) {
-	guard, err := newGuard(nil)
+	guard, err := newGuard(Config{})
 	require.NoError(t, err)
 	for _, endpoint := range []string{
 		"https://fcm.googleapis.com/fcm/send/abc:APA91b-x_y",
@@ -32,13 +32,14 @@ func TestValidate_TakesEndpointsOnThePublicInternet(t *testing.T) {
 		"https://" + strings.Repeat("a.", 123) + "example/1",
 		"https://push.example.com/" + strings.Repeat("x", 2048-len("https://push.example.com/")),
 	} {
-		_, err := guard.check(push.Endpoint(endpoint))
+		_, free, err := guard.check(push.DefaultApp, push.Endpoint(endpoint))
+		require.False(t, free, endpoint)
 		require.NoError(t, err, endpoint)
 	}
 }
 
 func TestValidate_RefusesEveryOtherEndpoint(t *testing.T) {
-	guard, err := newGuard(nil)
+	guard, err := newGuard(Config{})
 	require.NoError(t, err)
 	for kind, endpoints := range map[string][]string{
 		"form": {
@@ -87,7 +88,7 @@ func TestValidate_RefusesEveryOtherEndpoint(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			for _, endpoint := range endpoints {
-				_, err := guard.check(push.Endpoint(endpoint))
+				_, _, err := guard.check(push.DefaultApp, push.Endpoint(endpoint))
 				require.Error(t, err, "%q", endpoint)
 				requireInvalid(t, err, "endpoint")
 			}
@@ -97,7 +98,7 @@ func TestValidate_RefusesEveryOtherEndpoint(t *testing.T) {
 
 // Whatever a name resolves to, these are never dialled.
 func TestGuard_RefusesToDialPrivateAddresses(t *testing.T) {
-	guard, err := newGuard([]string{"localhost"})
+	guard, err := newGuard(Config{AllowHosts: []string{"localhost"}})
 	require.NoError(t, err)
 	for address, ok := range map[string]bool{
 		"1.1.1.1:443": true, "8.8.8.8:8443": true, "[2606:4700:4700::1111]:443": true,
@@ -116,7 +117,7 @@ func TestGuard_RefusesToDialPrivateAddresses(t *testing.T) {
 }
 
 func TestAllowHosts_AreComparedWhole(t *testing.T) {
-	guard, err := newGuard([]string{"push.home.arpa", "localhost:8080", "192.168.1.5:443", "[fd00::1]:8443", "::1", "[FD00:0::2]", "NTFY"})
+	guard, err := newGuard(Config{AllowHosts: []string{"push.home.arpa", "localhost:8080", "192.168.1.5:443", "[fd00::1]:8443", "::1", "[FD00:0::2]", "NTFY"}})
 	require.NoError(t, err)
 	for endpoint, ok := range map[string]bool{
 		"https://push.home.arpa/1":              true,
@@ -149,8 +150,9 @@ func TestAllowHosts_AreComparedWhole(t *testing.T) {
 		"http://user@ntfy/1":                    false,
 		"http://ntfy:0/1":                       false,
 	} {
-		_, err := guard.check(push.Endpoint(endpoint))
+		_, free, err := guard.check(push.DefaultApp, push.Endpoint(endpoint))
 		require.Equal(t, ok, err == nil, "%s: %v", endpoint, err)
+		require.Equal(t, ok, free, endpoint)
 	}
 }
 
@@ -159,8 +161,10 @@ func TestAllowHosts_AreHostsAndNothingElse(t *testing.T) {
 		"", " ", "*", "*.example.com", "https://example.com", "example.com/", "user@example.com", "example.com:", "example.com:0", "example.com:65536",
 		"example.com:https", "10.0.0.0/8", ".example.com", "example.com.", "a b", "[::1", "::1]", "[::1]:", "[]", "a,b",
 	} {
-		_, err := newGuard([]string{entry})
+		_, err := newGuard(Config{AllowHosts: []string{entry}})
 		require.ErrorContains(t, err, "Config.AllowHosts[0]", "%q", entry)
+		_, err = ParseHost(entry)
+		require.ErrorContains(t, err, `write "host" or "host:port"`, "%q", entry)
 	}
 }
 
@@ -170,15 +174,16 @@ func FuzzValidate(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	guard, err := newGuard(nil)
+	guard, err := newGuard(Config{})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, endpoint string) {
-		target, err := guard.check(push.Endpoint(endpoint))
+		target, free, err := guard.check(push.DefaultApp, push.Endpoint(endpoint))
 		if err != nil {
 			var invalid *push.InvalidError
 			require.ErrorAs(t, err, &invalid)
 			return
 		}
+		require.False(t, free)
 		require.Equal(t, "https", target.Scheme)
 		require.Nil(t, target.User)
 		require.LessOrEqual(t, len(endpoint), maxEndpointBytes)

@@ -45,6 +45,11 @@ func (s *sender) key(_ context.Context, app string, public []byte) (Key, error) 
 	return Key{Private: s.private, Subject: subject}, nil
 }
 
+// anyApp is a key function for which every app has this key.
+func (s *sender) anyApp(ctx context.Context, _ string, public []byte) (Key, error) {
+	return s.key(ctx, push.DefaultApp, public)
+}
+
 // service is a push service on TLS that keeps what it was sent.
 type service struct {
 	*httptest.Server

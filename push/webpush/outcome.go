@@ -2,33 +2,22 @@ package webpush
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
-	"unicode"
 
 	"code.dny.dev/ssrf"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/answer"
 )
 
 const (
 	// windowsPause is how long to wait after a 406 that does not say: Windows
 	// throttles with it, and asks for this where it asks.
 	windowsPause = 15 * time.Minute
-
-	// maxRetryAfter is the longest wait believed.
-	maxRetryAfter = 24 * time.Hour
 )
 
 // classify turns an answer into a result. This is all there is to know about
@@ -40,6 +29,8 @@ const (
 //	other 3xx             Rejected   not followed
 //	401, 403              Refused    our VAPID token is wrong, unless …
 //	400, 401, 403 and …   Rejected   … the reason says that this one subscription was made with another key
+//	400 and …             Refused    … the reason says that it is our VAPID token after all
+//	400 and …             Retry      … the reason says that the connection was idle for too long
 //	404, 410              Gone       the only two that say so
 //	406                   Retry      Windows throttles; 15 minutes unless it says otherwise
 //	408, 429              Retry
@@ -48,18 +39,27 @@ const (
 //
 // A redirect is never Refused: anyone can register an endpoint that redirects,
 // and Refused stops all that goes to its host.
+//
+// Apple's BadWebPushTopic has no second attempt without the Topic: it says that
+// a topic does not decode as base64url, and push.Notification.Topic always does.
 func classify(status int, header http.Header, body []byte, target *url.URL, now time.Time) push.Result {
-	result := push.Result{Outcome: outcomeOf(status), Status: status}
+	result := push.Result{Outcome: outcomeOf(status), Status: status, MessageID: messageID(header, target)}
 	if result.Outcome == push.Delivered {
+		result.Reason = presentable(windowsDrop(header), target)
 		return result
 	}
 	result.Reason = reasonOf(status, header, body, target)
-	if keyStatus(status) && saysKeyMismatch(body) {
-		result.Outcome = push.Rejected
-		result.Reason = shorten("key_mismatch: " + result.Reason)
+	switch {
+	case keyStatus(status) && says(body, keyMismatches):
+		result.Outcome, result.KeyMismatch = push.Rejected, true
+		result.Reason = answer.Shorten("key_mismatch: " + result.Reason)
+	case status == http.StatusBadRequest && says(body, badCredentials):
+		result.Outcome = push.Refused
+	case status == http.StatusBadRequest && says(body, passing):
+		result.Outcome = push.Retry
 	}
 	if result.Outcome == push.Retry {
-		result.RetryAfter = retryAfter(header.Get("Retry-After"), now)
+		result.RetryAfter = answer.RetryAfter(header.Get("Retry-After"), now)
 		if status == http.StatusNotAcceptable && result.RetryAfter == 0 {
 			result.RetryAfter = windowsPause
 		}
@@ -98,127 +98,16 @@ var keyMismatches = [][]byte{
 
 func keyStatus(status int) bool { return status == 400 || status == 401 || status == 403 }
 
-func saysKeyMismatch(body []byte) bool {
-	for _, words := range keyMismatches {
-		if bytes.Contains(body, words) {
-			return true
-		}
-	}
-	return false
-}
+// badCredentials are Apple's words for a VAPID token or key that is wrong. They
+// come with 403, but where status and reason disagree, Apple's reason counts.
+var badCredentials = [][]byte{[]byte("BadJwtToken"), []byte("BadAuthorizationHeader"), []byte("BadVapidPublicKey")}
 
-// reasonOf says in the push service's words why, or in HTTP's if it has none.
-func reasonOf(status int, header http.Header, body []byte, target *url.URL) string {
-	for _, words := range []string{windowsReason(header), bodyReason(body)} {
-		if reason := presentable(words, target); reason != "" {
-			return reason
-		}
-	}
-	if text := http.StatusText(status); text != "" {
-		return text
-	}
-	return "HTTP status " + strconv.Itoa(status)
-}
+// passing is what Apple answers with 400 and would take on another connection.
+var passing = [][]byte{[]byte("IdleTimeout")}
 
-// windowsReason reads the headers of the Windows Notification Service, whose
-// bodies are empty.
-func windowsReason(header http.Header) string {
-	return strings.TrimSpace(header.Get("X-WNS-Status") + " " + header.Get("X-WNS-Error-Description"))
-}
-
-// bodyReason reads Apple's {"reason"}, Mozilla's {"errno","message"}, Google's
-// {"error":{"status","message"}} and plain text. HTML, which proxies answer
-// with, is not for a person.
-func bodyReason(body []byte) string {
-	body = bytes.TrimSpace(body)
-	if bytes.HasPrefix(body, []byte("<")) {
-		return ""
-	}
-	var answer struct {
-		Reason  string          `json:"reason"`
-		Errno   int             `json:"errno"`
-		Message string          `json:"message"`
-		Error   json.RawMessage `json:"error"` // an object at Google, a string elsewhere
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		return string(body)
-	}
-	var google struct {
-		Status  string `json:"status"`
-		Message string `json:"message"`
-	}
-	switch {
-	case answer.Reason != "":
-		return answer.Reason
-	case answer.Errno != 0:
-		return fmt.Sprintf("errno %d %s", answer.Errno, answer.Message)
-	case json.Unmarshal(answer.Error, &google) == nil && google.Status+google.Message != "":
-		return google.Status + " " + google.Message
-	case answer.Message != "":
-		return answer.Message
-	default:
-		return string(body)
-	}
-}
-
-// secretLike matches what might be an endpoint, a token or a key: a URL, also
-// with the slashes JSON escapes, and any long run without a space.
-var secretLike = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*:\\?/\\?/[^\s"'<>]*|[\w+/=.:%~&?\\-]{32,}`)
-
-// presentable makes a text of a push service fit to be shown: printable, on one
-// line, short, and without the endpoint or anything that looks like a secret.
-func presentable(text string, target *url.URL) string {
-	for _, part := range secretsOf(target) {
-		text = strings.ReplaceAll(text, part, "…")
-	}
-	text = secretLike.ReplaceAllString(text, "…")
-	return shorten(strings.Join(strings.FieldsFunc(text, unprintable), " "))
-}
-
-// secretsOf gives what of an endpoint must not be repeated: all that follows the
-// host, as it is sent and as it is meant, and its longer parts one by one.
-func secretsOf(target *url.URL) []string {
-	var whole, parts []string
-	for _, form := range []string{target.RequestURI(), target.EscapedPath(), target.Path} {
-		if len(form) < 2 {
-			continue
-		}
-		whole = append(whole, form)
-		for part := range strings.FieldsFuncSeq(form, func(r rune) bool { return strings.ContainsRune("/?&=", r) }) {
-			if len(part) >= 8 {
-				parts = append(parts, part)
-			}
-		}
-	}
-	return append(whole, parts...)
-}
-
-// unprintable tells where a text is split into words.
-func unprintable(r rune) bool {
-	return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
-}
-
-// shorten cuts a text to push.MaxReasonBytes, between two characters.
-func shorten(text string) string {
-	if len(text) <= push.MaxReasonBytes {
-		return text
-	}
-	const ellipsis = "…"
-	return strings.ToValidUTF8(text[:push.MaxReasonBytes-len(ellipsis)], "") + ellipsis
-}
-
-// retryAfter reads a Retry-After header (RFC 9110 §10.2.3): seconds or a date.
-// It is 0 when there is none, when it is past, and when it cannot be read.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
-		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(date.Sub(now), 0), maxRetryAfter)
+// says tells whether an answer holds one of the words.
+func says(body []byte, words [][]byte) bool {
+	return slices.ContainsFunc(words, func(word []byte) bool { return bytes.Contains(body, word) })
 }
 
 // unanswered turns a request without an answer into a result. The message may
@@ -235,34 +124,7 @@ func unanswered(err error) push.Result {
 			Reason:  "the endpoint's host resolves to an address that is not on the public internet",
 		}
 	}
-	return push.Result{Outcome: push.Retry, Reason: failure(err)}
-}
-
-// failure names the kind of a network error.
-func failure(err error) string {
-	var (
-		dns         *net.DNSError
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		operation   *net.OpError
-		network     net.Error
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "cancelled before the push service answered"
-	case errors.As(err, &dns):
-		return "the name of the push service does not resolve"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return "the push service did not answer in time"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the push service refuses connections"
-	case errors.As(err, &certificate):
-		return "the push service's certificate is not trusted"
-	case errors.As(err, &record), errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error"):
-		return "the push service does not speak TLS as it should"
-	default:
-		return "the connection to the push service broke"
-	}
+	return push.Result{Outcome: push.Retry, Reason: answer.Failure("the push service", err)}
 }
 
 // unsigned turns a failure to make a token into a result. A key that is gone
@@ -272,18 +134,13 @@ func unsigned(err error) push.Result {
 	switch {
 	case errors.Is(err, ErrUnknownKey):
 		return push.Result{
-			Outcome: push.Rejected,
-			Reason:  "key_mismatch: the app no longer has the VAPID key that this subscription was made with",
+			Outcome:     push.Rejected,
+			Reason:      "key_mismatch: the app no longer has the VAPID key that this subscription was made with",
+			KeyMismatch: true, // as if the push service had said so: it takes the browser to mend it
 		}
 	case errors.Is(err, errUnusableKey):
-		return push.Result{Outcome: push.Refused, Reason: shorten(err.Error())}
+		return push.Result{Outcome: push.Refused, Reason: answer.Shorten(err.Error())}
 	default:
 		return push.Result{Outcome: push.Retry, Reason: "the app's VAPID key could not be looked up"}
 	}
-}
-
-// rejected turns what is wrong with a message or its subscription into a
-// result. The errors are this package's own and hold no secrets.
-func rejected(err error) push.Result {
-	return push.Result{Outcome: push.Rejected, Reason: shorten(err.Error())}
 }

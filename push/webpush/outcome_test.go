@@ -48,68 +48,13 @@ func TestOutcome_OfEveryStatus(t *testing.T) {
 	require.Equal(t, push.Retry, classify(999, nil, nil, target, noon).Outcome)
 }
 
-func TestOutcome_OfWhatPushServicesSay(t *testing.T) {
+func TestOutcome_OfWhatOthersSay(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
 		header http.Header
 		body   string
 		want   push.Result
 	}{
-		"Apple: wrong topic": {400, nil, `{"reason":"BadWebPushTopic"}`, push.Result{Outcome: push.Rejected, Reason: "BadWebPushTopic"}},
-		"Apple: bad token":   {403, nil, `{"reason":"BadJwtToken"}`, push.Result{Outcome: push.Refused, Reason: "BadJwtToken"}},
-		"Apple: another key, 400": {
-			400, nil, `{"reason":"VapidPkHashMismatch"}`, push.Result{Outcome: push.Rejected, Reason: "key_mismatch: VapidPkHashMismatch"},
-		},
-		"Apple: another key, 403": {
-			403, nil, `{"reason":"VapidPkHashMismatch"}`, push.Result{Outcome: push.Rejected, Reason: "key_mismatch: VapidPkHashMismatch"},
-		},
-		"Apple: over":     {410, nil, `{"reason":"Unregistered"}`, push.Result{Outcome: push.Gone, Reason: "Unregistered"}},
-		"Apple: throttle": {429, nil, `{"reason":"TooManyRequests"}`, push.Result{Outcome: push.Retry, Reason: "TooManyRequests"}},
-		"Mozilla: unknown": {
-			404, nil, `{"code":404,"errno":102,"error":"Not Found","message":"Request did not validate","more_info":"http://autopush.readthedocs.io/"}`,
-			push.Result{Outcome: push.Gone, Reason: "errno 102 Request did not validate"},
-		},
-		"Mozilla: token": {
-			401, nil, `{"code":401,"errno":109,"error":"Unauthorized","message":"Invalid VAPID audience"}`,
-			push.Result{Outcome: push.Refused, Reason: "errno 109 Invalid VAPID audience"},
-		},
-		"Mozilla: another key": {
-			401, nil, `{"code":401,"errno":109,"error":"Unauthorized","message":"VAPID public key mismatch"}`,
-			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: errno 109 VAPID public key mismatch"},
-		},
-		"Mozilla: busy": {
-			503, http.Header{"Retry-After": {"120"}}, `{"code":503,"errno":201,"error":"Service Unavailable","message":"Use exponential back-off"}`,
-			push.Result{Outcome: push.Retry, Reason: "errno 201 Use exponential back-off", RetryAfter: 2 * time.Minute},
-		},
-		"FCM: another key": {
-			403, nil, "the VAPID credentials in the authorization header do not correspond to the credentials used to create the subscriptions.\n",
-			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the VAPID credentials in the authorization header do not correspond to the credentials used to create the subscriptions."},
-		},
-		"FCM: another key, long ago": {
-			403, nil, "the key in the authorization header does not correspond to the sender ID used to subscribe this user.",
-			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the key in the authorization header does not correspond to the sender ID used to subscribe this user."},
-		},
-		"FCM: UnauthorizedRegistration": {
-			401, nil, "UnauthorizedRegistration", push.Result{Outcome: push.Rejected, Reason: "key_mismatch: UnauthorizedRegistration"},
-		},
-		"FCM: MismatchSenderId": {403, nil, "MismatchSenderId", push.Result{Outcome: push.Rejected, Reason: "key_mismatch: MismatchSenderId"}},
-		"FCM: over":             {410, nil, "push subscription has unsubscribed or expired.\n", push.Result{Outcome: push.Gone, Reason: "push subscription has unsubscribed or expired."}},
-		"FCM: Google's JSON": {
-			401, nil, `{"error":{"code":401,"message":"Request is missing required authentication credential.","status":"UNAUTHENTICATED"}}`,
-			push.Result{Outcome: push.Refused, Reason: "UNAUTHENTICATED Request is missing required authentication credential."},
-		},
-		"Windows: TTL": {
-			400, http.Header{"X-Wns-Status": {"dropped"}, "X-Wns-Error-Description": {"Ttl value conflicts with X-WNS-Cache-Policy"}}, "",
-			push.Result{Outcome: push.Rejected, Reason: "dropped Ttl value conflicts with X-WNS-Cache-Policy"},
-		},
-		"Windows: throttle": {
-			406, http.Header{"X-Wns-Status": {"channelthrottled"}, "Retry-After": {"900 "}}, "",
-			push.Result{Outcome: push.Retry, Reason: "channelthrottled", RetryAfter: 15 * time.Minute},
-		},
-		"Windows: throttle, without a time": {
-			406, http.Header{"X-Wns-Status": {"appthrottled"}}, "",
-			push.Result{Outcome: push.Retry, Reason: "appthrottled", RetryAfter: 15 * time.Minute},
-		},
 		"a proxy's page": {502, nil, "<!DOCTYPE html><html><title>Bad</title>", push.Result{Outcome: push.Retry, Reason: "Bad Gateway"}},
 		"a message":      {507, nil, `{"message":"no room"}`, push.Result{Outcome: push.Retry, Reason: "no room"}},
 		"other JSON":     {400, nil, `{"error":"no"}`, push.Result{Outcome: push.Rejected, Reason: `{"error":"no"}`}},
@@ -151,29 +96,6 @@ func TestReason_IsFitToBeShown(t *testing.T) {
 	}
 }
 
-func TestRetryAfter_IsSecondsOrADate(t *testing.T) {
-	for value, want := range map[string]time.Duration{
-		"":                                0,
-		"0":                               0,
-		"1":                               time.Second,
-		"  900\t":                         15 * time.Minute,
-		"Sun, 22 Nov 2026 12:02:00 GMT":   2 * time.Minute,
-		" Sun, 22 Nov 2026 12:02:00 GMT ": 2 * time.Minute,
-		"Sunday, 22-Nov-26 12:02:00 GMT":  2 * time.Minute,
-		"Sun, 22 Nov 2026 11:59:59 GMT":   0,
-		"Sun, 22 Nov 2099 12:00:00 GMT":   24 * time.Hour,
-		"9223372036854775807":             24 * time.Hour,
-		"99999999999999999999999999":      0,
-		"-1":                              0,
-		"1.5":                             0,
-		"+1":                              0,
-		"soon":                            0,
-		"2026-11-22T12:02:00Z":            0,
-	} {
-		require.Equal(t, want, retryAfter(value, noon), "%q", value)
-	}
-}
-
 func TestOutcome_WithoutAnAnswer(t *testing.T) {
 	const secret = "10.11.12.13"
 	for name, test := range map[string]struct {
@@ -201,32 +123,25 @@ func TestOutcome_WithoutAnAnswer(t *testing.T) {
 	}
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "1", " 900 ", "-1", "Sun, 22 Nov 2026 12:02:00 GMT", "99999999999999999999"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		got := retryAfter(value, noon)
-		require.GreaterOrEqual(t, got, time.Duration(0))
-		require.LessOrEqual(t, got, maxRetryAfter)
-	})
-}
-
 func FuzzOutcome(f *testing.F) {
 	f.Add(400, "120", "dropped", `{"reason":"BadWebPushTopic"}`)
+	f.Add(201, "", "gAAAAABl-secret", "")
 	f.Add(401, "", "", `{"errno":109,"message":"no gAAAAABl-secret"}`)
 	f.Add(503, "Sun, 22 Nov 2026 12:02:00 GMT", "", `{"error":{"message":1}}`)
 	f.Add(200, "", "\xff\x00", "<html>")
 	f.Add(-1, "", "", strings.Repeat("é", 5000))
 	f.Fuzz(func(t *testing.T, status int, wait, windows, body string) {
-		header := http.Header{"Retry-After": {wait}, "X-Wns-Status": {windows}}
+		header := http.Header{"Retry-After": {wait}, "X-Wns-Status": {windows}, "Apns-Id": {windows}}
 		got := classify(status, header, []byte(body), target, noon)
 		require.Contains(t, []push.Outcome{push.Delivered, push.Retry, push.Gone, push.Rejected, push.Refused}, got.Outcome)
 		require.Equal(t, got.Outcome == push.Gone, status == 404 || status == 410)
 		require.LessOrEqual(t, len(got.Reason), push.MaxReasonBytes)
 		require.True(t, utf8.ValidString(got.Reason))
 		require.Equal(t, -1, strings.IndexFunc(got.Reason, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", got.Reason)
-		require.NotContains(t, got.Reason, "gAAAAABl-secret")
+		require.NotContains(t, got.Reason+got.MessageID, "gAAAAABl-secret")
+		require.LessOrEqual(t, len(got.MessageID), push.MaxReasonBytes)
+		require.True(t, utf8.ValidString(got.MessageID))
+		require.True(t, !got.KeyMismatch || got.Outcome == push.Rejected)
 		require.GreaterOrEqual(t, got.RetryAfter, time.Duration(0))
 	})
 }

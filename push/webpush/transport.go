@@ -1,7 +1,6 @@
 package webpush
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -20,19 +19,29 @@ const (
 	maxStreamBytes      = 64 << 10 // of an HTTP/2 body received before it is read
 )
 
+// transports carry the requests: free those to hosts the operator allowed,
+// guarded all others. They are two, because a connection serves whoever asks for
+// its host: one that was made freely for an app that may go there must never
+// carry what another app sends.
+type transports struct{ guarded, free *http.Transport }
+
+func newTransports(config Config, guard *guard) transports {
+	return transports{
+		guarded: newTransport(config, &net.Dialer{Timeout: dialTimeout, Resolver: config.resolver, Control: guard.control}),
+		free:    newTransport(config, &net.Dialer{Timeout: dialTimeout, Resolver: config.resolver}),
+	}
+}
+
+func (t transports) close() {
+	t.guarded.CloseIdleConnections()
+	t.free.CloseIdleConnections()
+}
+
 // newTransport makes the HTTP client side: HTTP/2 where it is spoken, no proxy,
-// no compression to unpack, and every address checked by the guard when it is
-// dialled. A host the operator allowed is dialled freely.
-func newTransport(config Config, guard *guard) *http.Transport {
-	free := &net.Dialer{Timeout: dialTimeout, Resolver: config.resolver}
-	guarded := &net.Dialer{Timeout: dialTimeout, Resolver: config.resolver, Control: guard.control}
+// no compression to unpack.
+func newTransport(config Config, dialer *net.Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if guard.allows(address) {
-				return free.DialContext(ctx, network, address)
-			}
-			return guarded.DialContext(ctx, network, address)
-		},
+		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.RootCAs},
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		ForceAttemptHTTP2:      true,

@@ -63,7 +63,7 @@ func TestToken_LeavesOutAnEmptySubject(t *testing.T) {
 // Mozilla compares the audience with its own origin to the letter.
 func TestToken_IsForTheOriginOfTheEndpoint(t *testing.T) {
 	sender := newSender(t)
-	guard, err := newGuard([]string{"localhost"})
+	guard, err := newGuard(Config{AllowHosts: []string{"localhost"}})
 	require.NoError(t, err)
 	for endpoint, want := range map[push.Endpoint]string{
 		"https://push.example.com/a/b?c=d":    "https://push.example.com",
@@ -74,7 +74,7 @@ func TestToken_IsForTheOriginOfTheEndpoint(t *testing.T) {
 		"http://localhost:80/1":               "http://localhost",
 		"http://localhost:8080/1":             "http://localhost:8080",
 	} {
-		target, err := guard.check(endpoint)
+		target, _, err := guard.check(push.DefaultApp, endpoint)
 		require.NoError(t, err, "%q", string(endpoint))
 		authorization, err := newTokens(sender.key).authorize(t.Context(), push.DefaultApp, sender.public, target)
 		require.NoError(t, err)

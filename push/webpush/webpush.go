@@ -30,9 +30,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/answer"
 )
 
 const (
@@ -60,6 +62,13 @@ type Config struct {
 	// http, private addresses and any port are allowed. Entries are compared
 	// whole, without regard to case; there are no patterns. Default: none.
 	AllowHosts []string
+
+	// AppHosts gives the hosts that one app may use in addition, in the same
+	// form: the UnifiedPush server in its own house, say. It is asked for every
+	// message, so it must not take long; nil is for none. What it gives is only
+	// read, and an entry that ParseHost refuses counts for nothing. Default:
+	// no app has any.
+	AppHosts func(app string) []string
 
 	// Timeout bounds one Send, from the name's resolution to the end of the
 	// answer. Default: 30 s.
@@ -91,10 +100,11 @@ func (c Config) validate() error {
 
 // Provider is the push.Provider for Web Push.
 type Provider struct {
-	guard     *guard
-	tokens    *tokens
-	transport *http.Transport
-	timeout   time.Duration
+	guard      *guard
+	tokens     *tokens
+	narrow     narrow
+	transports transports
+	timeout    time.Duration
 }
 
 var (
@@ -113,25 +123,25 @@ func New(config Config) (*Provider, error) {
 	if config.MaxConnsPerHost == 0 {
 		config.MaxConnsPerHost = defaultMaxConnsPerHost
 	}
-	guard, err := newGuard(config.AllowHosts)
+	guard, err := newGuard(config)
 	if err != nil {
 		return nil, err
 	}
 	return &Provider{
-		guard:     guard,
-		tokens:    newTokens(config.Key),
-		transport: newTransport(config, guard),
-		timeout:   config.Timeout,
+		guard:      guard,
+		tokens:     newTokens(config.Key),
+		transports: newTransports(config, guard),
+		timeout:    config.Timeout,
 	}, nil
 }
 
 // Close closes the connections that are idle. Call it after the last Send.
-func (p *Provider) Close() { p.transport.CloseIdleConnections() }
+func (p *Provider) Close() { p.transports.close() }
 
 // CheckSubscription tells whether a subscription can be sent to. The error is a
 // *push.InvalidError that names the field: endpoint, keys.p256dh or keys.auth.
 func (p *Provider) CheckSubscription(_ context.Context, subscription push.Subscription) error {
-	if _, err := p.guard.check(subscription.Endpoint); err != nil {
+	if _, _, err := p.guard.check(subscription.User.App, subscription.Endpoint); err != nil {
 		return err
 	}
 	_, err := parseRecipient(subscription.P256dh, subscription.Auth)
@@ -152,51 +162,64 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 
-	target, err := p.guard.check(message.Subscription.Endpoint)
+	app, subscription := message.Subscription.User.App, message.Subscription
+	target, free, err := p.guard.check(app, subscription.Endpoint)
 	if err != nil {
-		return rejected(err)
+		return answer.Rejected(err)
 	}
-	to, err := parseRecipient(message.Subscription.P256dh, message.Subscription.Auth)
+	to, err := parseRecipient(subscription.P256dh, subscription.Auth)
 	if err != nil {
-		return rejected(err)
+		return answer.Rejected(err)
 	}
-	authorization, err := p.tokens.authorize(ctx, message.Subscription.User.App, message.Subscription.VAPIDKey, target)
+	authorization, err := p.tokens.authorize(ctx, app, subscription.VAPIDKey, target)
 	if err != nil {
 		return unsigned(err)
 	}
 
 	payload := message.Notification.WebPayload()
-	body, err := to.encrypt(payload, paddedSize(len(payload)))
-	if err != nil {
-		return rejected(err)
+	smallest := len(payload) + overhead
+	size := paddedSize(len(payload))
+	if p.narrow.has(subscription.Digest) {
+		size = smallest
 	}
-	header := headerOf(message, authorization)
-	result := p.post(ctx, target, header, body)
+	body, err := to.encrypt(payload, size)
+	if err != nil {
+		return answer.Rejected(err)
+	}
+	header := headerOf(message, authorization, target, payload)
+	result := p.post(ctx, target, free, header, body)
 
-	if smaller := len(payload) + overhead; result.Status == http.StatusRequestEntityTooLarge && smaller < len(body) {
-		if body, err = to.encrypt(payload, smaller); err != nil {
-			return rejected(err)
+	if result.Status == http.StatusRequestEntityTooLarge && smallest < size {
+		if body, err = to.encrypt(payload, smallest); err != nil {
+			return answer.Rejected(err)
 		}
-		result = p.post(ctx, target, header, body)
+		result = p.post(ctx, target, free, header, body)
+		if result.Outcome == push.Delivered {
+			p.narrow.add(subscription.Digest)
+		}
 	}
 	if result.Outcome == push.Refused {
-		p.tokens.forget(message.Subscription.User.App, message.Subscription.VAPIDKey, target)
+		p.tokens.forget(app, subscription.VAPIDKey, target)
 	}
 	return result
 }
 
 // post makes the request and reads the answer.
 //
-// It speaks to the transport rather than through an http.Client, which would
+// It speaks to a transport rather than through an http.Client, which would
 // follow redirects and put the endpoint into its errors.
-func (p *Provider) post(ctx context.Context, target *url.URL, header http.Header, body []byte) push.Result {
+func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header http.Header, body []byte) push.Result {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
 	if err != nil {
-		return rejected(err)
+		return answer.Rejected(err)
 	}
 	request.URL, request.Host, request.Header = target, target.Host, header
 
-	response, err := p.transport.RoundTrip(request)
+	transport := p.transports.guarded
+	if free {
+		transport = p.transports.free
+	}
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return unanswered(err)
 	}
@@ -208,8 +231,13 @@ func (p *Provider) post(ctx context.Context, target *url.URL, header http.Header
 
 // headerOf builds the header of a request. It is not changed by sending, so a
 // second request may use it again.
-func headerOf(message push.Message, authorization string) http.Header {
-	return http.Header{
+//
+// Two vendors get what is theirs. Windows is told to keep the message for its
+// TTL, which it need not otherwise. Apple is told of a declarative message, as
+// WebKit's explainer had it; the W3C draft goes by the message alone, so other
+// services get the type that RFC 8030 uses.
+func headerOf(message push.Message, authorization string, target *url.URL, payload []byte) http.Header {
+	header := http.Header{
 		"Authorization":    {authorization},
 		"Content-Encoding": {"aes128gcm"},
 		"Content-Type":     {"application/octet-stream"},
@@ -218,6 +246,19 @@ func headerOf(message push.Message, authorization string) http.Header {
 		"Urgency":          {message.Notification.Urgency.String()},
 		"User-Agent":       {"belfry"},
 	}
+	switch host := target.Hostname(); {
+	case within(host, "notify.windows.com"):
+		header["X-Wns-Cache-Policy"] = []string{"cache"}
+	case within(host, "push.apple.com") && push.Declarative(payload):
+		header["Content-Type"] = []string{"application/notification+json"}
+	}
+	return header
+}
+
+// within tells whether a host is a domain's own or below it.
+func within(host, domain string) bool {
+	above, ok := strings.CutSuffix(host, domain)
+	return ok && (above == "" || strings.HasSuffix(above, "."))
 }
 
 // ttl is the value of the TTL header: whole seconds, rounded up, because Windows

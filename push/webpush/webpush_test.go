@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,6 +168,53 @@ func TestSend_TriesOnceMoreWithoutPaddingWhenTooLarge(t *testing.T) {
 	}
 }
 
+func TestSend_RemembersWhoTakesNoPadding(t *testing.T) {
+	var limit atomic.Int64
+	limit.Store(511)
+	service := newService(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > limit.Load() {
+			w.WriteHeader(413)
+		}
+	})
+	provider := service.provider(t)
+	narrow, browser := service.message(t, "/narrow")
+	other, _ := service.message(t, "/other")
+	sizes := func() (all []int) {
+		for _, r := range service.requests() {
+			all = append(all, len(r.body))
+		}
+		return all
+	}
+	unpadded := len(narrow.Notification.WebPayload()) + overhead
+
+	require.Equal(t, push.Delivered, provider.Send(t.Context(), narrow).Outcome)
+	require.Equal(t, push.Delivered, provider.Send(t.Context(), narrow).Outcome)
+	require.Equal(t, []int{512, unpadded, unpadded}, sizes())
+	payload, err := browser.Decrypt(service.requests()[2].body)
+	require.NoError(t, err)
+	require.Equal(t, narrow.Notification.WebPayload(), payload)
+
+	limit.Store(512)
+	require.Equal(t, push.Delivered, provider.Send(t.Context(), other).Outcome)
+	require.Equal(t, []int{512, unpadded, unpadded, 512}, sizes(), "others get their padding")
+
+	limit.Store(0)
+	third, _ := service.message(t, "/third")
+	require.Equal(t, push.Rejected, provider.Send(t.Context(), third).Outcome)
+	require.False(t, provider.narrow.has(third.Subscription.Digest), "it was not the padding")
+}
+
+func TestNarrow_IsBounded(t *testing.T) {
+	var n narrow
+	var last push.Digest
+	for i := range maxNarrow + 10 {
+		last = push.DigestOf(push.Endpoint(strconv.Itoa(i)))
+		n.add(last)
+	}
+	require.Len(t, n.kept, maxNarrow)
+	require.True(t, n.has(last))
+}
+
 func TestSend_GivesUpWhenTooLargeWithoutPadding(t *testing.T) {
 	service := newService(t, answering(413, `{"reason":"PayloadTooLarge"}`))
 	provider := service.provider(t)
@@ -209,29 +257,6 @@ func contentOf(t *testing.T, size int) []byte {
 	require.NoError(t, err)
 	require.Len(t, content, size)
 	return content
-}
-
-func TestSend_OnlyReadsTheMessage(t *testing.T) {
-	service := newService(t, answering(201, ""))
-	provider := service.provider(t)
-	message, _ := service.message(t, "/1")
-
-	// Room behind a slice is where webpush-go 1.4.0 writes.
-	spare := func(b []byte) []byte { return append(make([]byte, 0, 2*len(b)+4096), b...) }
-	message.Notification.Content = spare(message.Notification.Content)
-	message.Subscription.P256dh = spare(message.Subscription.P256dh)
-	message.Subscription.Auth = spare(message.Subscription.Auth)
-	message.Subscription.VAPIDKey = spare(message.Subscription.VAPIDKey)
-	all := func() []byte {
-		s := message.Subscription
-		return bytes.Join([][]byte{
-			message.Notification.Content[:cap(message.Notification.Content)],
-			s.P256dh[:cap(s.P256dh)], s.Auth[:cap(s.Auth)], s.VAPIDKey[:cap(s.VAPIDKey)],
-		}, nil)
-	}
-	before := all()
-	require.Equal(t, push.Delivered, provider.Send(t.Context(), message).Outcome)
-	require.Equal(t, before, all())
 }
 
 func TestSend_ServesManyAtOnceOverFewConnections(t *testing.T) {
@@ -297,7 +322,9 @@ func TestSend_KeepsItsConnection(t *testing.T) {
 }
 
 func TestSend_UsesNoProxyOfTheEnvironment(t *testing.T) {
-	require.Nil(t, newService(t, answering(201, "")).provider(t).transport.Proxy)
+	transports := newService(t, answering(201, "")).provider(t).transports
+	require.Nil(t, transports.guarded.Proxy)
+	require.Nil(t, transports.free.Proxy)
 }
 
 func TestSend_TakesTheKeyAnewAfterARefusal(t *testing.T) {
@@ -331,7 +358,7 @@ func TestSend_TellsAMissingKeyFromABrokenOneAndAPassingFault(t *testing.T) {
 	}{
 		"missing": {
 			func(context.Context, string, []byte) (Key, error) { return Key{}, ErrUnknownKey },
-			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the app no longer has the VAPID key that this subscription was made with"},
+			push.Result{Outcome: push.Rejected, Reason: "key_mismatch: the app no longer has the VAPID key that this subscription was made with", KeyMismatch: true},
 		},
 		"of another pair": {
 			func(context.Context, string, []byte) (Key, error) { return Key{Private: other}, nil },
@@ -442,7 +469,7 @@ func TestSend_RetriesWithoutAnAnswer(t *testing.T) {
 		"cut off":      {service: hangUp, endpoint: hangUp.URL, reason: "the connection to the push service broke"},
 		"TLS 1.1":      {service: old, endpoint: old.URL, reason: "the push service does not speak TLS as it should"},
 		"not TLS":      {service: plain, endpoint: "https://" + plain.host(), reason: "the push service does not speak TLS as it should"},
-		"untrusted":    {service: distrusted, endpoint: distrusted.URL, change: func(c *Config) { c.RootCAs = nil }, reason: "the push service's certificate is not trusted"},
+		"untrusted":    {service: distrusted, endpoint: distrusted.URL, change: func(c *Config) { c.RootCAs = nil }, reason: "the certificate of the push service is not trusted"},
 		"unknown name": {service: good, endpoint: "https://push.example.com", change: func(c *Config) { c.resolver = resolving("") }, reason: "the name of the push service does not resolve"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -490,7 +517,7 @@ func TestNew_NamesTheFieldThatIsWrong(t *testing.T) {
 	provider, err := New(Config{Key: key})
 	require.NoError(t, err)
 	require.Equal(t, 30*time.Second, provider.timeout)
-	require.Equal(t, 16, provider.transport.MaxConnsPerHost)
+	require.Equal(t, 16, provider.transports.guarded.MaxConnsPerHost)
 }
 
 func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
