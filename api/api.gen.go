@@ -18,6 +18,18 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// APNsOptions What is for APNs alone.
+type APNsOptions struct {
+	// Payload Merged over the payload that Belfry makes (RFC 7396); with `null` a member is taken out.
+	Payload json.RawMessage `json:"payload,omitempty,omitzero"`
+
+	// Priority The header `apns-priority`. Default, what the urgency says.
+	Priority int `json:"priority,omitempty,omitzero"`
+
+	// PushType The header `apns-push-type`. Default, what the subscription's topic says, which is `alert` mostly.
+	PushType string `json:"push_type,omitempty,omitzero"`
+}
+
 // AcceptedNotification defines model for AcceptedNotification.
 type AcceptedNotification struct {
 	// Id A UUID version 7. IDs sort in the order of acceptance.
@@ -81,6 +93,43 @@ type ActorPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// App defines model for App.
+type App struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Credentials By name
+	Credentials []Credential `json:"credentials"`
+	Name        string       `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts"`
+
+	// VapidKeys The newest first
+	VapidKeys []VAPIDKey `json:"vapid_keys"`
+
+	// VapidSubject How push services reach the operator
+	VapidSubject string `json:"vapid_subject"`
+}
+
+// AppChange defines model for AppChange.
+type AppChange struct {
+	Origins   *Origins   `json:"origins,omitempty"`
+	PushHosts *PushHosts `json:"push_hosts,omitempty"`
+
+	// VapidSubject How push services reach the operator: `mailto:you@your.domain` or `https://your.domain`.
+	VapidSubject *string `json:"vapid_subject,omitempty"`
+}
+
+// AppList defines model for AppList.
+type AppList struct {
+	Apps []App `json:"apps"`
+}
+
 // BatchResult Either `id` and `user` of what was accepted, or the `problem`.
 type BatchResult struct {
 	Id      string  `json:"id,omitempty,omitzero"`
@@ -103,22 +152,6 @@ type BrowserKeys struct {
 	P256dh string `json:"p256dh"`
 }
 
-// BrowserSubscription defines model for BrowserSubscription.
-type BrowserSubscription struct {
-	// Endpoint The push service's URL for this browser
-	Endpoint string `json:"endpoint"`
-
-	// ExpirationTime When it ends, in milliseconds since 1970. Browsers usually say null.
-	ExpirationTime *int64      `json:"expirationTime,omitempty"`
-	Keys           BrowserKeys `json:"keys"`
-
-	// Replaces The ID of this browser's subscription before, which is removed.
-	Replaces string `json:"replaces,omitempty,omitzero"`
-
-	// VapidPublicKey The `applicationServerKey` that the browser subscribed with, in base64url. Without it, the app's current key is taken for it.
-	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
-}
-
 // Cancellation defines model for Cancellation.
 type Cancellation struct {
 	// Cancelled Deliveries that were taken back in time
@@ -132,6 +165,32 @@ type Cancellation struct {
 	UnderWay int `json:"under_way"`
 }
 
+// CreatedApp defines model for CreatedApp.
+type CreatedApp struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Credentials None yet
+	Credentials []Credential `json:"credentials"`
+
+	// Key The app's first API key, with the scope `admin`. It is not shown again.
+	Key  string `json:"key"`
+	Name string `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts"`
+
+	// VapidKeys The one it was made with
+	VapidKeys []VAPIDKey `json:"vapid_keys"`
+
+	// VapidSubject How push services reach the operator
+	VapidSubject string `json:"vapid_subject"`
+}
+
 // CreatedKey defines model for CreatedKey.
 type CreatedKey struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -141,6 +200,46 @@ type CreatedKey struct {
 	Key    string   `json:"key"`
 	Name   string   `json:"name"`
 	Scopes []string `json:"scopes"`
+}
+
+// Credential defines model for Credential.
+type Credential struct {
+	// CreatedAt When it was given, or replaced last
+	CreatedAt time.Time `json:"created_at"`
+
+	// Kind `apns` or `fcm`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+
+	// Settings What may be shown of it
+	Settings CredentialSettings `json:"settings"`
+}
+
+// CredentialSettings What may be shown of it
+type CredentialSettings struct {
+	// ClientEmail fcm: the service account
+	ClientEmail string `json:"client_email,omitempty,omitzero"`
+
+	// ExpiresAt apns: when the certificate ends
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Host Where it leads instead of Apple or Google
+	Host string `json:"host,omitempty,omitzero"`
+
+	// KeyId apns: the ID of the key. fcm: that of the service account's key.
+	KeyId string `json:"key_id,omitempty,omitzero"`
+
+	// Project fcm: the ID of the Firebase project
+	Project string `json:"project,omitempty,omitzero"`
+
+	// SandboxHost apns: where it leads for tokens of the sandbox
+	SandboxHost string `json:"sandbox_host,omitempty,omitzero"`
+
+	// TeamId apns: the developer team
+	TeamId string `json:"team_id,omitempty,omitzero"`
+
+	// Topics apns: what it serves
+	Topics []string `json:"topics,omitempty,omitzero"`
 }
 
 // Delivery defines model for Delivery.
@@ -154,6 +253,9 @@ type Delivery struct {
 	// Host The push host
 	Host string `json:"host,omitempty,omitzero"`
 	Kind string `json:"kind,omitempty,omitzero"`
+
+	// MessageId What the push service calls it, for its logs and its support: APNs' `apns-id`, FCM's `name`. Absent if it does not say.
+	MessageId string `json:"message_id,omitempty,omitzero"`
 
 	// NextAttemptAt When it is tried again
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -173,6 +275,12 @@ type Delivery struct {
 
 	// Subscription The subscription's ID. Absent with `no_subscription`.
 	Subscription string `json:"subscription,omitempty,omitzero"`
+}
+
+// FCMOptions What is for FCM alone.
+type FCMOptions struct {
+	// Message Merged over the `message` of FCM's HTTP v1 API that Belfry makes (RFC 7396); with `null` a member is taken out.
+	Message json.RawMessage `json:"message,omitempty,omitzero"`
 }
 
 // ForgottenUser defines model for ForgottenUser.
@@ -204,13 +312,64 @@ type KeyList struct {
 	Keys []Key `json:"keys"`
 }
 
+// NewApp defines model for NewApp.
+type NewApp struct {
+	// Name What you call it, 1 to 32 characters of a-z, 0-9 and `-`, not beginning or ending with `-`. It never changes.
+	Name string `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins,omitempty,omitzero"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts,omitempty,omitzero"`
+
+	// VapidSubject How push services reach the operator: `mailto:you@your.domain` or `https://your.domain`. Default, that of the app
+	// `default` as it is now.
+	VapidSubject string `json:"vapid_subject,omitempty,omitzero"`
+}
+
+// NewCredential For APNs a `key` with `key_id`, `team_id` and `topics`, or a `certificate`; for FCM a `service_account`. A member that
+// is not for what is given is refused.
+type NewCredential struct {
+	// Certificate apns: a certificate of Apple's with its private key: a .p12 file in base64, or the text of a PEM file.
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// Host Instead of Apple's or Google's, a URL such as that of a simulator. Only the operator may give it.
+	Host string `json:"host,omitempty,omitzero"`
+
+	// Key apns: the text of the file AuthKey_….p8, which Apple's developer site gives once for a key with APNs enabled.
+	Key string `json:"key,omitempty,omitzero"`
+
+	// KeyId apns, with `key`: the key's ID, 10 characters
+	KeyId string `json:"key_id,omitempty,omitzero"`
+	Kind  string `json:"kind"`
+
+	// Password apns, with `certificate`: that of the .p12 file
+	Password string `json:"password,omitempty,omitzero"`
+
+	// SandboxHost apns: `host` for tokens of the sandbox. Only the operator may give it.
+	SandboxHost string `json:"sandbox_host,omitempty,omitzero"`
+
+	// ServiceAccount fcm: the JSON file that the Firebase console gives for a service account.
+	ServiceAccount json.RawMessage `json:"service_account,omitempty,omitzero"`
+
+	// TeamId apns: the ID of the developer team, 10 characters. Required with `key`.
+	TeamId string `json:"team_id,omitempty,omitzero"`
+
+	// Topics apns: the topics it serves, which are the bundle IDs of the apps, and with a suffix for some push types. Required
+	// with `key`; with `certificate` default what the certificate says.
+	Topics []string `json:"topics,omitempty,omitzero"`
+}
+
 // NewKey defines model for NewKey.
 type NewKey struct {
 	// Name What it is for, in your words
 	Name string `json:"name,omitempty,omitzero"`
 
 	// Scopes `send` notifications; `subscribe`: register and forget users' subscriptions and make user tokens; `read`;
-	// `admin`: everything, and keys and the actor tree.
+	// `admin`: everything, and the app's keys, settings and credentials.
 	Scopes []string `json:"scopes"`
 }
 
@@ -222,33 +381,63 @@ type NewNotificationBatch struct {
 
 // NewNotifications defines model for NewNotifications.
 type NewNotifications struct {
-	// Actions Buttons. Browsers show the first two or three.
+	// Actions Buttons. Browsers show the first two or three. FCM: `actions` of the app's data, as JSON text. APNs has `category`
+	// instead.
 	Actions []Action `json:"actions,omitempty,omitzero"`
 
-	// Badge URL of a monochrome picture for the status bar
+	// Apns What is for APNs alone.
+	Apns APNsOptions `json:"apns,omitempty,omitzero"`
+
+	// AppBadge The number on the app's icon; 0 takes it away. APNs: `badge`. FCM: the count that some launchers show, which 0 does
+	// not take away. Browsers: on the icon of an installed web app, where the browser has such a thing.
+	AppBadge *uint32 `json:"app_badge,omitempty"`
+
+	// Badge URL of a monochrome picture for the status bar. For browsers.
 	Badge string `json:"badge,omitempty,omitzero"`
 	Body  string `json:"body,omitempty,omitzero"`
+
+	// Category APNs: which of the sets of buttons to show that the app has registered. FCM: `category` of the app's data. Not for
+	// browsers, whose buttons are `actions`.
+	Category string `json:"category,omitempty,omitzero"`
 
 	// CollapseKey A notification of the same user with the same key that waits in a queue, here or at a push service, is replaced by
 	// this one.
 	CollapseKey string `json:"collapse_key,omitempty,omitzero"`
 
-	// Data Any JSON, handed to the service worker as it is.
+	// Data Any JSON, handed to the service worker as it is. APNs: `data` of the payload. FCM: `data` of the app's data, as
+	// JSON text.
 	Data json.RawMessage `json:"data,omitempty,omitzero"`
 
-	// Icon URL of a small picture
+	// Fcm What is for FCM alone.
+	Fcm FCMOptions `json:"fcm,omitempty,omitzero"`
+
+	// Icon URL of a small picture. For browsers.
 	Icon string `json:"icon,omitempty,omitzero"`
 
-	// Image URL of a large picture
+	// Image URL of a large picture. APNs: `image` of the payload, for the app's extension to fetch. FCM: shown if it begins with
+	// `https://`.
 	Image string `json:"image,omitempty,omitzero"`
+
+	// MutableContent APNs: the app's notification service extension may change it before it is shown, which it always may if there is an
+	// `image`. Not for FCM and browsers.
+	MutableContent bool `json:"mutable_content,omitempty,omitzero"`
 
 	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
 	// notifications have no place in the order of the others.
 	SendAt string `json:"send_at,omitempty,omitzero"`
 
-	// Tag A notification that is being shown and has the same tag is replaced.
-	Tag   string `json:"tag,omitempty,omitzero"`
-	Title string `json:"title"`
+	// Sound `default`, `none`, or a sound that is in the app's package. Without it, the default sound, and none with the
+	// urgency `low` or `very-low`. For APNs and FCM; since Android 8 the app's channels have their own. Browsers decide
+	// themselves.
+	Sound string `json:"sound,omitempty,omitzero"`
+
+	// Tag A notification that is being shown and has the same tag is replaced. APNs: the header `apns-collapse-id`. Without
+	// it, a notification replaces only itself, should it arrive twice.
+	Tag string `json:"tag,omitempty,omitzero"`
+
+	// Thread APNs: notifications with the same thread are shown together. FCM: `thread` of the app's data. Not for browsers.
+	Thread string `json:"thread,omitempty,omitzero"`
+	Title  string `json:"title"`
 
 	// Ttl How long the notification is worth delivering, in seconds from now or from `send_at`.
 	Ttl *int `json:"ttl,omitempty"`
@@ -256,7 +445,8 @@ type NewNotifications struct {
 	// Urgency A hint about the device's battery (RFC 8030 §5.3).
 	Urgency string `json:"urgency,omitempty,omitzero"`
 
-	// Url Opened by a click. An absolute http or https URL, or a path on the page's own origin that begins with `/`.
+	// Url Opened by a click. An absolute http or https URL, or a path on the page's own origin that begins with `/`. Apps on
+	// phones get it as `url`, and open it themselves.
 	Url string `json:"url,omitempty,omitzero"`
 
 	// User The user. Give this or `users`.
@@ -294,6 +484,10 @@ type NotificationBatch struct {
 	Results []BatchResult `json:"results"`
 }
 
+// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+// origin always may.
+type Origins = []string
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Stable, for programs
@@ -313,30 +507,88 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+// for these, plain http and private addresses are allowed. Only the operator may set them.
+type PushHosts = []string
+
+// Registration Where a user can be reached. A browser's has `endpoint` and `keys`, that of an app on a phone `kind` and `token`. A
+// member that is not for the kind is refused.
+type Registration struct {
+	// Endpoint webpush: the push service's URL for this browser
+	Endpoint string `json:"endpoint,omitempty,omitzero"`
+
+	// Environment apns: which of Apple's services made the token: `sandbox` for an app that was run from Xcode, `production` for one
+	// from TestFlight or the App Store.
+	Environment string `json:"environment,omitempty,omitzero"`
+
+	// ExpirationTime webpush: when it ends, in milliseconds since 1970. Browsers usually say null.
+	ExpirationTime *int64      `json:"expirationTime,omitempty"`
+	Keys           BrowserKeys `json:"keys,omitempty,omitzero"`
+
+	// Kind `webpush` for browsers and UnifiedPush, `apns` for Apple's devices, `fcm` for Android's.
+	Kind string `json:"kind,omitempty,omitzero"`
+
+	// Project fcm: the ID of the Firebase project that made the token. May be left out if the app's credentials are for exactly one.
+	Project string `json:"project,omitempty,omitzero"`
+
+	// Replaces The ID of the subscription that this browser or app had before, which is removed.
+	Replaces string `json:"replaces,omitempty,omitzero"`
+
+	// Token apns: the device token in hexadecimal digits. fcm: the registration token. A secret, which no answer shows.
+	Token string `json:"token,omitempty,omitzero"`
+
+	// Topic apns: what the token is for: the app's bundle ID, with a suffix for some push types. One of the app's credentials
+	// must serve it. May be left out if they serve exactly one.
+	Topic string `json:"topic,omitempty,omitzero"`
+
+	// VapidPublicKey webpush: the `applicationServerKey` that the browser subscribed with, in base64url. Without it, the one that is known of this user's
+	// subscription is taken for it, or else the app's current key.
+	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
+}
+
 // Subscription defines model for Subscription.
 type Subscription struct {
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 
-	// Host The push host. The endpoint itself is a secret.
+	// Environment apns: `production` or `sandbox`
+	Environment string     `json:"environment,omitempty,omitzero"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+
+	// Host The push host. The endpoint or token itself is a secret.
 	Host string `json:"host"`
 
-	// Id The SHA-256 of the subscription's endpoint, 64 hexadecimal digits.
-	Id   SubscriptionID `json:"id"`
-	Kind string         `json:"kind"`
+	// Id The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
+	Id SubscriptionID `json:"id"`
 
-	// Renewal For the service worker; only in answers to a browser
+	// KeyMismatch webpush: the push service says that the browser subscribed with another VAPID key than the one it is registered with. Nothing
+	// reaches it before it subscribes anew. Absent otherwise.
+	KeyMismatch bool `json:"key_mismatch,omitempty,omitzero"`
+
+	// Kind `webpush`, `apns` or `fcm`
+	Kind string `json:"kind"`
+
+	// Project fcm: the Firebase project
+	Project string `json:"project,omitempty,omitzero"`
+
+	// Renewal For the service worker or app; only in answers to a user token or renewal token
 	Renewal string `json:"renewal,omitempty,omitzero"`
 
 	// RestingUntil It, or its push host, failed, and is left alone until then. What is sent to it meanwhile waits.
 	RestingUntil *time.Time `json:"resting_until,omitempty"`
 
+	// Resubscribe Only in answers to a registration: there is a `key_mismatch`, so unsubscribe in the browser, subscribe with the key
+	// from `GET /v1/config`, and register that with `replaces`. Absent otherwise.
+	Resubscribe bool `json:"resubscribe,omitempty,omitzero"`
+
 	// SeenAt When there was a sign of life last: a registration or, now and then, a delivery
 	SeenAt time.Time `json:"seen_at"`
-	User   string    `json:"user"`
+
+	// Topic apns: what the token is for
+	Topic string `json:"topic,omitempty,omitzero"`
+	User  string `json:"user"`
 }
 
-// SubscriptionID The SHA-256 of the subscription's endpoint, 64 hexadecimal digits.
+// SubscriptionID The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
 type SubscriptionID = string
 
 // SubscriptionList defines model for SubscriptionList.
@@ -350,8 +602,28 @@ type UserToken struct {
 	Token     string    `json:"token"`
 }
 
+// VAPIDKey defines model for VAPIDKey.
+type VAPIDKey struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current New subscriptions are made with it
+	Current bool `json:"current"`
+
+	// PublicKey An uncompressed P-256 point in base64url: the `applicationServerKey` that browsers subscribe with
+	PublicKey string `json:"public_key"`
+}
+
 // After defines model for After.
 type After = string
+
+// AppName defines model for AppName.
+type AppName = string
+
+// CredentialName defines model for CredentialName.
+type CredentialName = string
+
+// ForApp defines model for ForApp.
+type ForApp = string
 
 // Limit defines model for Limit.
 type Limit = int
@@ -362,8 +634,9 @@ type User = string
 // Error defines model for Error.
 type Error = Problem
 
-// Registration defines model for Registration.
-type Registration = BrowserSubscription
+// RegistrationBody Where a user can be reached. A browser's has `endpoint` and `keys`, that of an app on a phone `kind` and `token`. A
+// member that is not for the kind is refused.
+type RegistrationBody = Registration
 
 // GetRootActorParams defines parameters for GetRootActor.
 type GetRootActorParams struct {
@@ -383,6 +656,24 @@ type GetActorParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// CreateKeyParams defines parameters for CreateKey.
+type CreateKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// DeleteKeyParams defines parameters for DeleteKey.
+type DeleteKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
 // DeleteMySubscriptionParams defines parameters for DeleteMySubscription.
 type DeleteMySubscriptionParams struct {
 	Id SubscriptionID `form:"id" json:"id"`
@@ -400,11 +691,20 @@ type CreateNotificationBatchParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CreateAppJSONRequestBody defines body for CreateApp for application/json ContentType.
+type CreateAppJSONRequestBody = NewApp
+
+// UpdateAppJSONRequestBody defines body for UpdateApp for application/json ContentType.
+type UpdateAppJSONRequestBody = AppChange
+
+// PutCredentialJSONRequestBody defines body for PutCredential for application/json ContentType.
+type PutCredentialJSONRequestBody = NewCredential
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
 // PutMySubscriptionJSONRequestBody defines body for PutMySubscription for application/json ContentType.
-type PutMySubscriptionJSONRequestBody = BrowserSubscription
+type PutMySubscriptionJSONRequestBody = Registration
 
 // CreateNotificationsJSONRequestBody defines body for CreateNotifications for application/json ContentType.
 type CreateNotificationsJSONRequestBody = NewNotifications
@@ -413,7 +713,7 @@ type CreateNotificationsJSONRequestBody = NewNotifications
 type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
-type PutSubscriptionJSONRequestBody = BrowserSubscription
+type PutSubscriptionJSONRequestBody = Registration
 
 // CreateUserTokenJSONRequestBody defines body for CreateUserToken for application/json ContentType.
 type CreateUserTokenJSONRequestBody = NewUserToken
@@ -435,22 +735,43 @@ type ServerInterface interface {
 	// GetReadiness Whether the process can take work
 	// (GET /readyz)
 	GetReadiness(w http.ResponseWriter, r *http.Request)
+	// ListApps All apps
+	// (GET /v1/apps)
+	ListApps(w http.ResponseWriter, r *http.Request)
+	// CreateApp Make an app
+	// (POST /v1/apps)
+	CreateApp(w http.ResponseWriter, r *http.Request)
+	// GetApp An app and what it proves itself with, without the secrets
+	// (GET /v1/apps/{app})
+	GetApp(w http.ResponseWriter, r *http.Request, app AppName)
+	// UpdateApp Change an app's settings, at once
+	// (PATCH /v1/apps/{app})
+	UpdateApp(w http.ResponseWriter, r *http.Request, app AppName)
+	// DeleteCredential Remove a credential, at once
+	// (DELETE /v1/apps/{app}/credentials/{name})
+	DeleteCredential(w http.ResponseWriter, r *http.Request, app AppName, name CredentialName)
+	// PutCredential Give what the app proves itself with to APNs or FCM
+	// (PUT /v1/apps/{app}/credentials/{name})
+	PutCredential(w http.ResponseWriter, r *http.Request, app AppName, name CredentialName)
+	// CreateVAPIDKey Make a new VAPID key, and make it the current one
+	// (POST /v1/apps/{app}/vapid-keys)
+	CreateVAPIDKey(w http.ResponseWriter, r *http.Request, app AppName)
 	// GetConfig What the snippet needs to subscribe a browser
 	// (GET /v1/config)
 	GetConfig(w http.ResponseWriter, r *http.Request)
 	// ListKeys The app's API keys
 	// (GET /v1/keys)
-	ListKeys(w http.ResponseWriter, r *http.Request)
+	ListKeys(w http.ResponseWriter, r *http.Request, params ListKeysParams)
 	// CreateKey Make an API key
 	// (POST /v1/keys)
-	CreateKey(w http.ResponseWriter, r *http.Request)
+	CreateKey(w http.ResponseWriter, r *http.Request, params CreateKeyParams)
 	// DeleteKey Revoke an API key, at once
 	// (DELETE /v1/keys/{id})
-	DeleteKey(w http.ResponseWriter, r *http.Request, id string)
-	// DeleteMySubscription Remove the calling browser's subscription
+	DeleteKey(w http.ResponseWriter, r *http.Request, id string, params DeleteKeyParams)
+	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	// (DELETE /v1/me/subscriptions)
 	DeleteMySubscription(w http.ResponseWriter, r *http.Request, params DeleteMySubscriptionParams)
-	// PutMySubscription Register the calling browser for the token's user
+	// PutMySubscription Register the calling browser or phone for the token's user
 	// (PUT /v1/me/subscriptions)
 	PutMySubscription(w http.ResponseWriter, r *http.Request)
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
@@ -471,13 +792,13 @@ type ServerInterface interface {
 	// ListSubscriptions Where a user can be reached
 	// (GET /v1/users/{user}/subscriptions)
 	ListSubscriptions(w http.ResponseWriter, r *http.Request, user User)
-	// PutSubscription Register a browser for a user
+	// PutSubscription Register a browser, or an app on a phone, for a user
 	// (PUT /v1/users/{user}/subscriptions)
 	PutSubscription(w http.ResponseWriter, r *http.Request, user User)
 	// DeleteSubscription Remove a user's subscription
 	// (DELETE /v1/users/{user}/subscriptions/{id})
 	DeleteSubscription(w http.ResponseWriter, r *http.Request, user User, id SubscriptionID)
-	// CreateUserToken Make a token with which a browser registers itself for a user
+	// CreateUserToken Make a token with which a browser or phone registers itself for a user
 	// (POST /v1/users/{user}/tokens)
 	CreateUserToken(w http.ResponseWriter, r *http.Request, user User)
 }
@@ -634,6 +955,182 @@ func (siw *ServerInterfaceWrapper) GetReadiness(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListApps operation middleware
+func (siw *ServerInterfaceWrapper) ListApps(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListApps(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateApp operation middleware
+func (siw *ServerInterfaceWrapper) CreateApp(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateApp(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetApp operation middleware
+func (siw *ServerInterfaceWrapper) GetApp(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetApp(w, r, app)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateApp operation middleware
+func (siw *ServerInterfaceWrapper) UpdateApp(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateApp(w, r, app)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteCredential operation middleware
+func (siw *ServerInterfaceWrapper) DeleteCredential(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name CredentialName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteCredential(w, r, app, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutCredential operation middleware
+func (siw *ServerInterfaceWrapper) PutCredential(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name CredentialName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutCredential(w, r, app, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateVAPIDKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateVAPIDKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateVAPIDKey(w, r, app)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConfig operation middleware
 func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Request) {
 
@@ -651,8 +1148,27 @@ func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Requ
 // ListKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListKeysParams
+
+	// ------------- Optional query parameter "app" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "app", r.URL.Query(), &params.App, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "app"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListKeys(w, r)
+		siw.Handler.ListKeys(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -665,8 +1181,27 @@ func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Reque
 // CreateKey operation middleware
 func (siw *ServerInterfaceWrapper) CreateKey(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateKeyParams
+
+	// ------------- Optional query parameter "app" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "app", r.URL.Query(), &params.App, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "app"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateKey(w, r)
+		siw.Handler.CreateKey(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -691,8 +1226,24 @@ func (siw *ServerInterfaceWrapper) DeleteKey(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteKeyParams
+
+	// ------------- Optional query parameter "app" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "app", r.URL.Query(), &params.App, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "app"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteKey(w, r, id)
+		siw.Handler.DeleteKey(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1154,6 +1705,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/me/subscriptions", wrapper.DeleteMySubscription)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/me/subscriptions", wrapper.PutMySubscription)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/config", wrapper.GetConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/apps", wrapper.ListApps)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps", wrapper.CreateApp)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/apps/{app}", wrapper.GetApp)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/v1/apps/{app}", wrapper.UpdateApp)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps/{app}/vapid-keys", wrapper.CreateVAPIDKey)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/apps/{app}/credentials/{name}", wrapper.DeleteCredential)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/apps/{app}/credentials/{name}", wrapper.PutCredential)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/keys", wrapper.ListKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys", wrapper.CreateKey)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/keys/{id}", wrapper.DeleteKey)
@@ -1338,6 +1896,290 @@ func (response GetReadiness503JSONResponse) VisitGetReadinessResponse(w http.Res
 	return err
 }
 
+type ListAppsRequestObject struct {
+}
+
+type ListAppsResponseObject interface {
+	VisitListAppsResponse(w http.ResponseWriter) error
+}
+
+type ListApps200JSONResponse AppList
+
+func (response ListApps200JSONResponse) VisitListAppsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAppsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAppsdefaultApplicationProblemPlusJSONResponse) VisitListAppsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAppRequestObject struct {
+	Body *CreateAppJSONRequestBody
+}
+
+type CreateAppResponseObject interface {
+	VisitCreateAppResponse(w http.ResponseWriter) error
+}
+
+type CreateApp201JSONResponse CreatedApp
+
+func (response CreateApp201JSONResponse) VisitCreateAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAppdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateAppdefaultApplicationProblemPlusJSONResponse) VisitCreateAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAppRequestObject struct {
+	App AppName `json:"app"`
+}
+
+type GetAppResponseObject interface {
+	VisitGetAppResponse(w http.ResponseWriter) error
+}
+
+type GetApp200JSONResponse App
+
+func (response GetApp200JSONResponse) VisitGetAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAppdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAppdefaultApplicationProblemPlusJSONResponse) VisitGetAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAppRequestObject struct {
+	App  AppName `json:"app"`
+	Body *UpdateAppJSONRequestBody
+}
+
+type UpdateAppResponseObject interface {
+	VisitUpdateAppResponse(w http.ResponseWriter) error
+}
+
+type UpdateApp200JSONResponse App
+
+func (response UpdateApp200JSONResponse) VisitUpdateAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateAppdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateAppdefaultApplicationProblemPlusJSONResponse) VisitUpdateAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteCredentialRequestObject struct {
+	App  AppName        `json:"app"`
+	Name CredentialName `json:"name"`
+}
+
+type DeleteCredentialResponseObject interface {
+	VisitDeleteCredentialResponse(w http.ResponseWriter) error
+}
+
+type DeleteCredential204Response struct {
+}
+
+func (response DeleteCredential204Response) VisitDeleteCredentialResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteCredentialdefaultApplicationProblemPlusJSONResponse) VisitDeleteCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutCredentialRequestObject struct {
+	App  AppName        `json:"app"`
+	Name CredentialName `json:"name"`
+	Body *PutCredentialJSONRequestBody
+}
+
+type PutCredentialResponseObject interface {
+	VisitPutCredentialResponse(w http.ResponseWriter) error
+}
+
+type PutCredential200JSONResponse Credential
+
+func (response PutCredential200JSONResponse) VisitPutCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutCredential201JSONResponse Credential
+
+func (response PutCredential201JSONResponse) VisitPutCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutCredentialdefaultApplicationProblemPlusJSONResponse) VisitPutCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateVAPIDKeyRequestObject struct {
+	App AppName `json:"app"`
+}
+
+type CreateVAPIDKeyResponseObject interface {
+	VisitCreateVAPIDKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateVAPIDKey201JSONResponse VAPIDKey
+
+func (response CreateVAPIDKey201JSONResponse) VisitCreateVAPIDKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateVAPIDKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateVAPIDKeydefaultApplicationProblemPlusJSONResponse) VisitCreateVAPIDKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConfigRequestObject struct {
 }
 
@@ -1377,6 +2219,7 @@ func (response GetConfigdefaultApplicationProblemPlusJSONResponse) VisitGetConfi
 }
 
 type ListKeysRequestObject struct {
+	Params ListKeysParams
 }
 
 type ListKeysResponseObject interface {
@@ -1415,7 +2258,8 @@ func (response ListKeysdefaultApplicationProblemPlusJSONResponse) VisitListKeysR
 }
 
 type CreateKeyRequestObject struct {
-	Body *CreateKeyJSONRequestBody
+	Params CreateKeyParams
+	Body   *CreateKeyJSONRequestBody
 }
 
 type CreateKeyResponseObject interface {
@@ -1454,7 +2298,8 @@ func (response CreateKeydefaultApplicationProblemPlusJSONResponse) VisitCreateKe
 }
 
 type DeleteKeyRequestObject struct {
-	Id string `json:"id"`
+	Id     string `json:"id"`
+	Params DeleteKeyParams
 }
 
 type DeleteKeyResponseObject interface {
@@ -1953,6 +2798,27 @@ type StrictServerInterface interface {
 	// GetReadiness Whether the process can take work
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
+	// ListApps All apps
+	// (GET /v1/apps)
+	ListApps(ctx context.Context, request ListAppsRequestObject) (ListAppsResponseObject, error)
+	// CreateApp Make an app
+	// (POST /v1/apps)
+	CreateApp(ctx context.Context, request CreateAppRequestObject) (CreateAppResponseObject, error)
+	// GetApp An app and what it proves itself with, without the secrets
+	// (GET /v1/apps/{app})
+	GetApp(ctx context.Context, request GetAppRequestObject) (GetAppResponseObject, error)
+	// UpdateApp Change an app's settings, at once
+	// (PATCH /v1/apps/{app})
+	UpdateApp(ctx context.Context, request UpdateAppRequestObject) (UpdateAppResponseObject, error)
+	// DeleteCredential Remove a credential, at once
+	// (DELETE /v1/apps/{app}/credentials/{name})
+	DeleteCredential(ctx context.Context, request DeleteCredentialRequestObject) (DeleteCredentialResponseObject, error)
+	// PutCredential Give what the app proves itself with to APNs or FCM
+	// (PUT /v1/apps/{app}/credentials/{name})
+	PutCredential(ctx context.Context, request PutCredentialRequestObject) (PutCredentialResponseObject, error)
+	// CreateVAPIDKey Make a new VAPID key, and make it the current one
+	// (POST /v1/apps/{app}/vapid-keys)
+	CreateVAPIDKey(ctx context.Context, request CreateVAPIDKeyRequestObject) (CreateVAPIDKeyResponseObject, error)
 	// GetConfig What the snippet needs to subscribe a browser
 	// (GET /v1/config)
 	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
@@ -1965,10 +2831,10 @@ type StrictServerInterface interface {
 	// DeleteKey Revoke an API key, at once
 	// (DELETE /v1/keys/{id})
 	DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error)
-	// DeleteMySubscription Remove the calling browser's subscription
+	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	// (DELETE /v1/me/subscriptions)
 	DeleteMySubscription(ctx context.Context, request DeleteMySubscriptionRequestObject) (DeleteMySubscriptionResponseObject, error)
-	// PutMySubscription Register the calling browser for the token's user
+	// PutMySubscription Register the calling browser or phone for the token's user
 	// (PUT /v1/me/subscriptions)
 	PutMySubscription(ctx context.Context, request PutMySubscriptionRequestObject) (PutMySubscriptionResponseObject, error)
 	// CreateNotifications Send a notification to one user, or to as many as 1,000
@@ -1989,13 +2855,13 @@ type StrictServerInterface interface {
 	// ListSubscriptions Where a user can be reached
 	// (GET /v1/users/{user}/subscriptions)
 	ListSubscriptions(ctx context.Context, request ListSubscriptionsRequestObject) (ListSubscriptionsResponseObject, error)
-	// PutSubscription Register a browser for a user
+	// PutSubscription Register a browser, or an app on a phone, for a user
 	// (PUT /v1/users/{user}/subscriptions)
 	PutSubscription(ctx context.Context, request PutSubscriptionRequestObject) (PutSubscriptionResponseObject, error)
 	// DeleteSubscription Remove a user's subscription
 	// (DELETE /v1/users/{user}/subscriptions/{id})
 	DeleteSubscription(ctx context.Context, request DeleteSubscriptionRequestObject) (DeleteSubscriptionResponseObject, error)
-	// CreateUserToken Make a token with which a browser registers itself for a user
+	// CreateUserToken Make a token with which a browser or phone registers itself for a user
 	// (POST /v1/users/{user}/tokens)
 	CreateUserToken(ctx context.Context, request CreateUserTokenRequestObject) (CreateUserTokenResponseObject, error)
 }
@@ -2164,6 +3030,207 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListApps operation middleware
+func (sh *strictHandler) ListApps(w http.ResponseWriter, r *http.Request) {
+	var request ListAppsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListApps(ctx, request.(ListAppsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListApps")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAppsResponseObject); ok {
+		if err := validResponse.VisitListAppsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateApp operation middleware
+func (sh *strictHandler) CreateApp(w http.ResponseWriter, r *http.Request) {
+	var request CreateAppRequestObject
+
+	var body CreateAppJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateApp(ctx, request.(CreateAppRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateApp")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAppResponseObject); ok {
+		if err := validResponse.VisitCreateAppResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetApp operation middleware
+func (sh *strictHandler) GetApp(w http.ResponseWriter, r *http.Request, app AppName) {
+	var request GetAppRequestObject
+
+	request.App = app
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetApp(ctx, request.(GetAppRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetApp")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAppResponseObject); ok {
+		if err := validResponse.VisitGetAppResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateApp operation middleware
+func (sh *strictHandler) UpdateApp(w http.ResponseWriter, r *http.Request, app AppName) {
+	var request UpdateAppRequestObject
+
+	request.App = app
+
+	var body UpdateAppJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateApp(ctx, request.(UpdateAppRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateApp")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateAppResponseObject); ok {
+		if err := validResponse.VisitUpdateAppResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteCredential operation middleware
+func (sh *strictHandler) DeleteCredential(w http.ResponseWriter, r *http.Request, app AppName, name CredentialName) {
+	var request DeleteCredentialRequestObject
+
+	request.App = app
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteCredential(ctx, request.(DeleteCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteCredential")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteCredentialResponseObject); ok {
+		if err := validResponse.VisitDeleteCredentialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutCredential operation middleware
+func (sh *strictHandler) PutCredential(w http.ResponseWriter, r *http.Request, app AppName, name CredentialName) {
+	var request PutCredentialRequestObject
+
+	request.App = app
+	request.Name = name
+
+	var body PutCredentialJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutCredential(ctx, request.(PutCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutCredential")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutCredentialResponseObject); ok {
+		if err := validResponse.VisitPutCredentialResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateVAPIDKey operation middleware
+func (sh *strictHandler) CreateVAPIDKey(w http.ResponseWriter, r *http.Request, app AppName) {
+	var request CreateVAPIDKeyRequestObject
+
+	request.App = app
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateVAPIDKey(ctx, request.(CreateVAPIDKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateVAPIDKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateVAPIDKeyResponseObject); ok {
+		if err := validResponse.VisitCreateVAPIDKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConfig operation middleware
 func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request) {
 	var request GetConfigRequestObject
@@ -2189,8 +3256,10 @@ func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request) {
 }
 
 // ListKeys operation middleware
-func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request, params ListKeysParams) {
 	var request ListKeysRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListKeys(ctx, request.(ListKeysRequestObject))
@@ -2213,8 +3282,10 @@ func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request) {
 }
 
 // CreateKey operation middleware
-func (sh *strictHandler) CreateKey(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateKey(w http.ResponseWriter, r *http.Request, params CreateKeyParams) {
 	var request CreateKeyRequestObject
+
+	request.Params = params
 
 	var body CreateKeyJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -2244,10 +3315,11 @@ func (sh *strictHandler) CreateKey(w http.ResponseWriter, r *http.Request) {
 }
 
 // DeleteKey operation middleware
-func (sh *strictHandler) DeleteKey(w http.ResponseWriter, r *http.Request, id string) {
+func (sh *strictHandler) DeleteKey(w http.ResponseWriter, r *http.Request, id string, params DeleteKeyParams) {
 	var request DeleteKeyRequestObject
 
 	request.Id = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteKey(ctx, request.(DeleteKeyRequestObject))

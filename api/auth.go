@@ -25,6 +25,10 @@ type caller struct {
 	renewal push.Digest // with a renewal token: the subscription it may replace
 }
 
+// operator tells whether a caller with an API key is the operator, who looks
+// after all apps. What it allows goes by the scope, as for all others.
+func (c caller) operator() bool { return c.app == push.DefaultApp }
+
 // callerKey is how authorise hands the caller to the generated strict
 // handler, whose methods take nothing of the request but a context.
 type callerKey struct{}
@@ -39,6 +43,9 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := operations[r.Pattern]
 		who, err := s.identify(r, op.needs)
+		if err == nil && op.operator && !who.operator() {
+			err = errOperatorOnly
+		}
 		if err == nil && op.browser {
 			err = s.checkOrigin(r, who)
 		}
@@ -60,7 +67,7 @@ func (s *Server) identify(r *http.Request, needs scope) (caller, error) {
 	case !given:
 		return caller{}, errUnauthorized
 	case needs == userToken, needs == anyone && isToken(credential):
-		return s.verifyToken(credential, time.Now())
+		return s.verifyToken(r.Context(), credential, time.Now())
 	default:
 		return s.verifyKey(r.Context(), credential, needs)
 	}
@@ -123,8 +130,9 @@ func (s *Server) checkOrigin(r *http.Request, who caller) error {
 	if origin == "" || sameOrigin(origin, r) || who.app == "" {
 		return nil
 	}
-	if slices.Contains(s.tenants[who.app].Origins, origin) {
-		return nil
+	app, err := s.apps.get(r.Context(), who.app)
+	if err != nil || slices.Contains(app.Origins, origin) {
+		return err
 	}
 	return problem{
 		status: http.StatusForbidden, code: "origin_not_allowed",

@@ -17,8 +17,11 @@ func (s *Server) CreateNotificationBatch(ctx context.Context, request CreateNoti
 	if len(list) == 0 || len(list) > batchMax {
 		return nil, invalid("notifications", "There are %d notifications. Send 1 to %d at a time.", len(list), batchMax)
 	}
-	app := callerOf(ctx).app
-	key, err := keyOf(app, request.Params.IdempotencyKey, request.Body)
+	app, err := s.tenantOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyOf(app.Name, request.Params.IdempotencyKey, request.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +51,14 @@ func (s *Server) CreateNotificationBatch(ctx context.Context, request CreateNoti
 }
 
 // batchDraft checks one notification of a batch.
-func (s *Server) batchDraft(app string, body *NewNotifications) (actors.Draft, error) {
+func (s *Server) batchDraft(app tenant, body *NewNotifications) (actors.Draft, error) {
 	if body.Users != nil {
 		return actors.Draft{}, invalid("users", "users is not for a batch. Give user, in a notification of its own for each.")
 	}
 	if _, err := usersOf(body); err != nil {
 		return actors.Draft{}, err
 	}
-	draft, err := s.draftOf(body)
-	draft.User = push.User{App: app, ID: body.User}
+	draft, err := s.draftOf(app, body)
+	draft.User = push.User{App: app.Name, ID: body.User}
 	return draft, err
 }

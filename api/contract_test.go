@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,11 +12,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 // contract is what the tests need of openapi.yaml.
 type contract struct {
 	Paths map[string]map[string]struct {
+		Operator    bool `yaml:"x-operator"`
 		Security    []map[string][]string
 		RequestBody *struct {
 			Ref      string `yaml:"$ref"`
@@ -43,6 +48,7 @@ func TestOperations_AreThoseOfTheContract(t *testing.T) {
 				require.Equal(t, !required, op.bodyOptional, "the body of %s", pattern)
 			}
 			require.Equal(t, neededBy(o.Security), op.needs, "who may call %s", pattern)
+			require.Equal(t, o.Operator, op.operator, "who may call %s", pattern)
 		}
 	}
 	for pattern := range operations {
@@ -142,8 +148,32 @@ func FuzzReadJSON(f *testing.F) {
 		if _, err := usersOf(&into); err != nil {
 			return
 		}
-		if draft, err := new(Server).draftOf(&into); err == nil {
+		if draft, err := new(Server).draftOf(tenant{}, &into); err == nil {
 			require.NotEmpty(t, draft.Content)
 		}
+	})
+}
+
+func FuzzRegistration(f *testing.F) {
+	for _, seed := range []string{
+		`{"endpoint":"https://push.dev/x","expirationTime":null,"keys":{"p256dh":"BAAA","auth":"AAAA"}}`,
+		`{"kind":"apns","token":"00FC","topic":"a.b","environment":"sandbox"}`, `{"kind":"fcm","token":"x:y"}`, `{"expirationTime":-1e18}`, `null`,
+	} {
+		f.Add(seed)
+	}
+	app := tenant{vapidKeys: []store.VAPIDKey{{Public: []byte{4}}}, kinds: []push.Kind{push.WebPush, push.APNs, push.FCM}}
+	f.Fuzz(func(t *testing.T, body string) {
+		var into Registration
+		if json.Unmarshal([]byte(body), &into) != nil {
+			return
+		}
+		sub, err := app.subscriptionOf(push.User{App: "default", ID: "ann"}, nil, &into)
+		if err != nil {
+			p, internal := problemOf(err)
+			require.False(t, internal)
+			require.Less(t, p.status, 500)
+			return
+		}
+		require.Equal(t, push.DigestOf(sub.Endpoint), sub.Digest)
 	})
 }

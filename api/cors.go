@@ -1,8 +1,10 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // forBrowsers are the paths that pages of other origins call.
@@ -13,7 +15,7 @@ var forBrowsers = map[string]bool{"/v1/me/subscriptions": true, "/v1/config": tr
 // must be readable, so that a front-end developer sees what is wrong.
 func (s *Server) setAllowOrigin(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); s.tenants.allowsOrigin(origin) {
+	if origin := r.Header.Get("Origin"); s.apps.allowsOrigin(origin) {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	}
@@ -32,6 +34,16 @@ func (s *Server) servePreflight(mux *http.ServeMux) {
 			w.WriteHeader(http.StatusNoContent)
 		})
 	}
+}
+
+// CheckOrigin tells whether origin is one as browsers send it in the Origin
+// header (RFC 6454 §6.2). The error is a sentence that says what to write.
+func CheckOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) {
+		return fmt.Errorf("%q is not a web origin; write it as browsers do, in lower case and without a path: https://app.your.domain", origin)
+	}
+	return nil
 }
 
 // sameOrigin tells whether the Origin header names the server that the

@@ -113,6 +113,8 @@ func jsonType(kind string) string {
 	switch {
 	case strings.HasPrefix(kind, "int"):
 		return "whole number that is not too large"
+	case strings.HasPrefix(kind, "uint"):
+		return "whole number from 0 on that is not too large"
 	case kind == "slice":
 		return "list"
 	case kind == "struct", kind == "map":

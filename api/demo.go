@@ -142,14 +142,17 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
-	app := s.tenants[push.DefaultApp].App
-	if body.User == "" {
-		body.User = newDemoUser(app)
+	app, err := s.apps.get(r.Context(), push.DefaultApp)
+	if err != nil {
+		return nil, err
 	}
-	if !demoMade(app, body.User) {
+	if body.User == "" {
+		body.User = newDemoUser(app.App)
+	}
+	if !demoMade(app.App, body.User) {
 		return nil, invalid("user", "The demo did not make this user. Leave user out to be a new one.")
 	}
-	token, expires := makeUserToken(app, body.User, time.Now(), tokenMax)
+	token, expires := makeUserToken(app.App, body.User, time.Now(), tokenMax)
 	return struct {
 		User      string    `json:"user"`
 		Token     string    `json:"token"`
@@ -158,19 +161,23 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 }
 
 // demoUser is whose token the request bears, if the demo made it.
-func (s *Server) demoUser(r *http.Request) (push.User, error) {
+func (s *Server) demoUser(r *http.Request) (push.User, tenant, error) {
 	who, err := s.identify(r, userToken)
 	if err != nil {
-		return push.User{}, err
+		return push.User{}, tenant{}, err
 	}
-	if !demoMade(s.tenants[who.app].App, who.user) || !who.renewal.IsZero() {
-		return push.User{}, errBadToken
+	app, err := s.apps.get(r.Context(), who.app)
+	if err != nil {
+		return push.User{}, tenant{}, err
 	}
-	return push.User{App: who.app, ID: who.user}, nil
+	if !demoMade(app.App, who.user) || !who.renewal.IsZero() {
+		return push.User{}, tenant{}, errBadToken
+	}
+	return push.User{App: who.app, ID: who.user}, app, nil
 }
 
 func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
-	user, err := s.demoUser(r)
+	user, app, err := s.demoUser(r)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +185,7 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
-	draft, err := s.draftOf(&NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})
+	draft, err := s.draftOf(app, &NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +199,7 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (s *Server) followDemo(_ http.ResponseWriter, r *http.Request) (any, error) {
-	user, err := s.demoUser(r)
+	user, _, err := s.demoUser(r)
 	if err != nil {
 		return nil, err
 	}

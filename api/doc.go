@@ -11,7 +11,16 @@
 //
 // An API key names an app and what it may do there; operations lists the scope
 // each operation needs. A user token names a user of an app and is for
-// browsers. Nothing of another app can be reached with either.
+// browsers and phones. Nothing of another app can be reached with either.
+//
+// The keys of the app default are the operator's, who makes and changes all
+// apps, and alone sees what shows them together: the actor tree, the metrics.
+//
+// # Apps
+//
+// Only this process changes apps, through this Server. It holds them in memory
+// (directory.go), and a change takes effect with its answer, also for what
+// Config.Changed tells of it.
 //
 // # Errors
 //

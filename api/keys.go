@@ -20,8 +20,12 @@ var keyID = regexp.MustCompile(`^[0-9a-f]{12}$`)
 var AllScopes = []string{string(scopeSend), string(scopeSubscribe), string(scopeRead), string(scopeAdmin)}
 
 // ListKeys gives the app's API keys.
-func (s *Server) ListKeys(ctx context.Context, _ ListKeysRequestObject) (ListKeysResponseObject, error) {
-	keys, err := s.config.Store.ListAPIKeys(ctx, callerOf(ctx).app)
+func (s *Server) ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error) {
+	app, err := s.appOfKeys(ctx, request.Params.App)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := s.config.Store.ListAPIKeys(ctx, app)
 	if err != nil {
 		return nil, stored(err)
 	}
@@ -34,6 +38,10 @@ func (s *Server) ListKeys(ctx context.Context, _ ListKeysRequestObject) (ListKey
 
 // CreateKey makes an API key and shows it, once.
 func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) (CreateKeyResponseObject, error) {
+	app, err := s.appOfKeys(ctx, request.Params.App)
+	if err != nil {
+		return nil, err
+	}
 	body := request.Body
 	if len(body.Scopes) == 0 {
 		return nil, invalid("scopes", "scopes is missing. Give at least one of %s.", strings.Join(AllScopes, ", "))
@@ -48,7 +56,7 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 		return nil, invalid("name", "name is too long or has control characters. Use at most %d bytes.", keyNameMax)
 	}
 	scopes := slices.Compact(slices.Sorted(slices.Values(body.Scopes)))
-	key, secret := NewAPIKey(callerOf(ctx).app, body.Name, scopes, time.Now())
+	key, secret := NewAPIKey(app, body.Name, scopes, time.Now())
 	if err := s.config.Store.CreateAPIKey(ctx, key); err != nil {
 		return nil, stored(err)
 	}
@@ -59,13 +67,26 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 
 // DeleteKey revokes an API key. It is refused from the next request on.
 func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error) {
+	app, err := s.appOfKeys(ctx, request.Params.App)
+	if err != nil {
+		return nil, err
+	}
 	if !keyID.MatchString(request.Id) {
 		return nil, errNotFound
 	}
-	if err := s.keys.forget(ctx, s.config.Store, callerOf(ctx).app, request.Id); err != nil {
+	if err := s.keys.forget(ctx, s.config.Store, app, request.Id); err != nil {
 		return nil, stored(err)
 	}
 	return DeleteKey204Response{}, nil
+}
+
+// appOfKeys is whose keys a request means: without a name, the caller's app.
+func (s *Server) appOfKeys(ctx context.Context, name string) (string, error) {
+	if name == "" {
+		return callerOf(ctx).app, nil
+	}
+	app, err := s.appNamed(ctx, name)
+	return app.Name, err
 }
 
 func shownKey(key store.APIKey) Key {

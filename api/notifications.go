@@ -31,17 +31,20 @@ func (s *Server) CreateNotifications(ctx context.Context, request CreateNotifica
 	if err != nil {
 		return nil, err
 	}
-	template, err := s.draftOf(request.Body)
+	app, err := s.tenantOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	app := callerOf(ctx).app
+	template, err := s.draftOf(app, request.Body)
+	if err != nil {
+		return nil, err
+	}
 	drafts := make([]actors.Draft, len(users))
 	for i, user := range users {
 		drafts[i] = template
-		drafts[i].User = push.User{App: app, ID: user}
+		drafts[i].User = push.User{App: app.Name, ID: user}
 	}
-	key, err := keyOf(app, request.Params.IdempotencyKey, request.Body)
+	key, err := keyOf(app.Name, request.Params.IdempotencyKey, request.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +122,16 @@ func checkUser(field, user string) error {
 }
 
 // draftOf checks the request and gives the draft for each of its users.
-func (s *Server) draftOf(body *NewNotifications) (actors.Draft, error) {
+func (s *Server) draftOf(app tenant, body *NewNotifications) (actors.Draft, error) {
 	content, err := contentOf(body)
 	if err != nil {
 		return actors.Draft{}, err
 	}
-	draft := actors.Draft{Content: content, TTL: ttlDefault, CollapseKey: body.CollapseKey}
+	native, err := nativeOf(body)
+	if err != nil {
+		return actors.Draft{}, err
+	}
+	draft := actors.Draft{Content: content, Native: native, TTL: ttlDefault, CollapseKey: body.CollapseKey}
 	if body.Ttl != nil {
 		draft.TTL = time.Duration(*body.Ttl) * time.Second
 		if *body.Ttl < 1 || *body.Ttl > int(ttlMax/time.Second) {
@@ -147,14 +154,15 @@ func (s *Server) draftOf(body *NewNotifications) (actors.Draft, error) {
 	if len(body.CollapseKey) > collapseKeyMax || strings.ContainsFunc(body.CollapseKey, unicode.IsControl) {
 		return actors.Draft{}, invalid("collapse_key", "collapse_key is too long or has control characters. Use at most %d bytes.", collapseKeyMax)
 	}
-	return draft, s.checkDraft(draft)
+	return draft, s.checkDraft(app, draft)
 }
 
-// checkDraft tells whether every kind of push service would take it.
-func (s *Server) checkDraft(draft actors.Draft) error {
+// checkDraft tells whether every kind of push service that the app sends with
+// would take it.
+func (s *Server) checkDraft(app tenant, draft actors.Draft) error {
 	n := push.Notification{Content: draft.Content, Native: draft.Native, Urgency: draft.Urgency, CollapseKey: draft.CollapseKey}
-	for _, checker := range s.config.Checkers {
-		if err := checker.CheckNotification(n); err != nil {
+	for _, kind := range app.kinds {
+		if err := s.config.Checkers[kind].CheckNotification(n); err != nil {
 			return err
 		}
 	}
@@ -302,7 +310,8 @@ func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification
 
 func finalDelivery(d push.Delivery) Delivery {
 	delivery := Delivery{
-		Host: d.Host, State: d.State.String(), Attempts: d.Attempts, Status: d.Status, Reason: d.Reason, DoneAt: utc(d.DoneAt),
+		Host: d.Host, State: d.State.String(), Attempts: d.Attempts, Status: d.Status, Reason: d.Reason,
+		MessageId: d.MessageID, DoneAt: utc(d.DoneAt),
 	}
 	if !d.Subscription.IsZero() {
 		delivery.Subscription, delivery.Kind = d.Subscription.String(), d.Kind.String()
@@ -314,6 +323,7 @@ func liveDelivery(p actors.Progress) Delivery {
 	delivery := Delivery{
 		Subscription: p.Subscription.String(), Kind: p.Kind.String(), Host: p.Host,
 		State: "queued", Attempts: p.Attempts, Status: p.Last.Status, Reason: p.Last.Reason,
+		MessageId: p.Last.MessageID,
 	}
 	if p.Next.After(time.Now()) {
 		delivery.State, delivery.NextAttemptAt = "waiting", utc(p.Next)

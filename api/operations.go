@@ -18,9 +18,10 @@ const (
 // operation is what is known of one besides its handler. A test compares
 // this table with openapi.yaml.
 type operation struct {
-	needs   scope
-	body    func() any // a new value for the body; nil if it takes none
-	browser bool       // pages of the app's origins may call it
+	needs    scope
+	body     func() any // a new value for the body; nil if it takes none
+	browser  bool       // pages of the app's origins may call it
+	operator bool       // for keys of the app default alone: it shows or makes what is not one app's
 
 	bodyOptional bool
 	bodyMax      int64 // bytes; 0 for maxBody
@@ -34,18 +35,25 @@ var operations = map[string]operation{
 	"DELETE /v1/notifications/{id}":              {needs: scopeSend},
 	"DELETE /v1/users/{user}":                    {needs: scopeSubscribe},
 	"GET /v1/users/{user}/subscriptions":         {needs: scopeRead},
-	"PUT /v1/users/{user}/subscriptions":         {needs: scopeSubscribe, body: bodyOf[BrowserSubscription]},
+	"PUT /v1/users/{user}/subscriptions":         {needs: scopeSubscribe, body: bodyOf[Registration]},
 	"DELETE /v1/users/{user}/subscriptions/{id}": {needs: scopeSubscribe},
 	"POST /v1/users/{user}/tokens":               {needs: scopeSubscribe, body: bodyOf[NewUserToken], bodyOptional: true},
-	"PUT /v1/me/subscriptions":                   {needs: userToken, body: bodyOf[BrowserSubscription], browser: true},
+	"PUT /v1/me/subscriptions":                   {needs: userToken, body: bodyOf[Registration], browser: true},
 	"DELETE /v1/me/subscriptions":                {needs: userToken, browser: true},
 	"GET /v1/config":                             {needs: anyone, browser: true},
+	"GET /v1/apps":                               {needs: scopeAdmin, operator: true},
+	"POST /v1/apps":                              {needs: scopeAdmin, operator: true, body: bodyOf[NewApp]},
+	"GET /v1/apps/{app}":                         {needs: scopeAdmin},
+	"PATCH /v1/apps/{app}":                       {needs: scopeAdmin, body: bodyOf[AppChange]},
+	"POST /v1/apps/{app}/vapid-keys":             {needs: scopeAdmin},
+	"PUT /v1/apps/{app}/credentials/{name}":      {needs: scopeAdmin, body: bodyOf[NewCredential]},
+	"DELETE /v1/apps/{app}/credentials/{name}":   {needs: scopeAdmin},
 	"GET /v1/keys":                               {needs: scopeAdmin},
 	"POST /v1/keys":                              {needs: scopeAdmin, body: bodyOf[NewKey]},
 	"DELETE /v1/keys/{id}":                       {needs: scopeAdmin},
-	"GET /debug/actors":                          {needs: scopeAdmin},
-	"GET /debug/actors/{path}":                   {needs: scopeAdmin},
-	"GET /metrics":                               {needs: scopeRead},
+	"GET /debug/actors":                          {needs: scopeAdmin, operator: true},
+	"GET /debug/actors/{path}":                   {needs: scopeAdmin, operator: true},
+	"GET /metrics":                               {needs: scopeRead, operator: true},
 	"GET /healthz":                               {needs: open},
 	"GET /readyz":                                {needs: open},
 }

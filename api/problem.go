@@ -34,13 +34,25 @@ func invalid(field, format string, args ...any) problem {
 	return problem{status: http.StatusBadRequest, code: "invalid_field", field: field, detail: fmt.Sprintf(format, args...)}
 }
 
+// operatorOnly is a problem of what other apps' keys may not do.
+func operatorOnly(field, detail string) problem {
+	return problem{status: http.StatusForbidden, code: "operator_only", field: field, detail: detail}
+}
+
+// sentence makes one of an error that says what is wrong and what to do.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
 // Problems that are the same wherever they occur.
 var (
 	errUnauthorized = problem{
 		status: http.StatusUnauthorized, code: "unauthorized",
 		detail: "Give a valid API key or user token in the header Authorization: Bearer <key>.",
 	}
-	errNotFound = problem{
+	errOperatorOnly = operatorOnly("", "This concerns all apps, so it is for the operator alone: use a key of the app default.")
+	errNotFound     = problem{
 		status: http.StatusNotFound, code: "not_found",
 		detail: "There is nothing here under this name.",
 	}
@@ -220,7 +232,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 
 func allowedMethods(mux *http.ServeMux, r *http.Request) string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := mux.Handler(other); pattern != "" {

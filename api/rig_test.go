@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,27 @@ type rig struct {
 	keys    map[string]string // by scope, of the default app; "other" is the other app's admin key
 	vapid   []byte            // the default app's current public key
 	config  api.Config
+
+	authority *simulate.Authority // of simulators that the senders trust
+	changed   *changes            // what Config.Changed was called for
+}
+
+// changes are the apps that were changed, in order.
+type changes struct {
+	mu   sync.Mutex
+	apps []string
+}
+
+func (c *changes) add(app string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apps = append(c.apps, app)
+}
+
+func (c *changes) list() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.apps)
 }
 
 func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
@@ -53,24 +75,13 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	}
 	r.keys["other"] = r.addKey("other", "admin")
 
-	provider, err := webpush.New(webpush.Config{
-		Key: func(ctx context.Context, app string, public []byte) (webpush.Key, error) {
-			keys, err := r.store.ListVAPIDKeys(ctx, app)
-			for _, key := range keys {
-				if bytes.Equal(key.Public, public) {
-					return webpush.Key{Private: key.Private, Subject: "mailto:operator@belfry.dev"}, nil
-				}
-			}
-			return webpush.Key{}, err
-		},
-		AllowHosts: []string{strings.TrimPrefix(r.service.Origin(), "http://")},
-	})
-	require.NoError(t, err)
-	t.Cleanup(provider.Close)
-	config := actors.Config{Store: r.store, Providers: map[push.Kind]push.Provider{push.WebPush: provider}}
+	senders := newSenders(t, r)
+	r.authority, r.changed = senders.authority, &changes{}
+	config := actors.Config{Store: r.store, Providers: senders.providers()}
 	for _, c := range change {
 		c(&config)
 	}
+	var err error
 	r.system, err = actors.Start(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -78,7 +89,7 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
-	r.config = api.Config{Store: r.store, System: r.system, Checkers: map[push.Kind]push.Checker{push.WebPush: provider}, Demo: api.DemoPublic}
+	r.config = api.Config{Store: r.store, System: r.system, Checkers: senders.checkers(), Changed: r.changed.add, Demo: api.DemoPublic}
 	server, err := api.New(t.Context(), r.config)
 	require.NoError(t, err)
 	front := httptest.NewServer(server.Handler())
@@ -93,9 +104,14 @@ func (r *rig) addApp(name, origin string) (vapidPublic []byte) {
 		Name: name, Origins: []string{origin}, VAPIDSubject: "mailto:operator@belfry.dev",
 		TokenSecret: []byte("the token secret of the app " + name), CreatedAt: time.Now(),
 	}))
+	return r.addVAPIDKey(name, time.Now())
+}
+
+func (r *rig) addVAPIDKey(app string, at time.Time) (public []byte) {
+	r.Helper()
 	public, private, err := webpush.GenerateKey()
 	require.NoError(r, err)
-	require.NoError(r, r.store.CreateVAPIDKey(r.Context(), store.VAPIDKey{App: name, Public: public, Private: private, CreatedAt: time.Now()}))
+	require.NoError(r, r.store.CreateVAPIDKey(r.Context(), store.VAPIDKey{App: app, Public: public, Private: private, CreatedAt: at}))
 	return public
 }
 

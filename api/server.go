@@ -21,6 +21,7 @@ type Store interface {
 	store.Apps
 	store.APIKeys
 	store.VAPIDKeys
+	store.Credentials
 	ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error)
 	GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error)
 	Ping(ctx context.Context) error
@@ -30,7 +31,8 @@ type Store interface {
 type Config struct {
 	Store    Store                      // required
 	System   *actors.System             // required
-	Checkers map[push.Kind]push.Checker // required: what can be sent, by kind of push service
+	Checkers map[push.Kind]push.Checker // required: what can be sent, by kind of push service, of which none may be missing
+	Changed  func(app string)           // called after an app was changed, or may have been, and before the change is answered; default: nothing
 	Log      *slog.Logger               // internal errors; default: nothing
 	Demo     Demo                       // to whom /demo is served; default: to nobody
 	Metrics  prometheus.Gatherer        // what GET /metrics shows; without it, that is 404
@@ -42,17 +44,20 @@ func (c *Config) validate() error {
 		return errors.New("Config.Store is missing")
 	case c.System == nil:
 		return errors.New("Config.System is missing")
-	case len(c.Checkers) == 0:
-		return errors.New("Config.Checkers is missing")
+	}
+	for _, kind := range []push.Kind{push.WebPush, push.APNs, push.FCM} {
+		if c.Checkers[kind] == nil {
+			return fmt.Errorf("Config.Checkers has none for %s", kind)
+		}
 	}
 	return nil
 }
 
 // Server answers the API. Its handler may serve from many goroutines.
 type Server struct {
-	config  Config
-	tenants tenants
-	keys    keyCache
+	config Config
+	apps   *directory
+	keys   keyCache
 }
 
 // New makes a Server for the apps in the store.
@@ -63,11 +68,11 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	tenants, err := loadTenants(ctx, config.Store)
+	apps, err := openDirectory(ctx, config.Store)
 	if err != nil {
 		return nil, fmt.Errorf("load the apps: %w", err)
 	}
-	return &Server{config: config, tenants: tenants}, nil
+	return &Server{config: config, apps: apps}, nil
 }
 
 // Handler serves the API, the browser's files and, if configured, the demo.

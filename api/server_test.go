@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 
@@ -106,4 +107,15 @@ func TestWaiting_IsAliveAndNotReady(t *testing.T) {
 	got := r.do(request{method: "POST", path: "/v1/notifications", body: `{}`})
 	require.Equal(t, http.StatusServiceUnavailable, got.status)
 	require.NotEmpty(t, got.header.Get("Retry-After"))
+}
+
+func TestNew_NeedsACheckerOfEveryKind(t *testing.T) {
+	r := newRig(t)
+	for kind := range r.config.Checkers {
+		config := r.config
+		config.Checkers = maps.Clone(config.Checkers)
+		delete(config.Checkers, kind)
+		_, err := api.New(t.Context(), config)
+		require.ErrorContains(t, err, "Config.Checkers has none for "+kind.String())
+	}
 }

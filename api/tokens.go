@@ -2,13 +2,16 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
-	"github.com/golang-jwt/jwt/v5"
 )
 
 const (
@@ -62,15 +65,15 @@ func sign(app store.App, c claims) string {
 }
 
 // verifyToken says whose token this is.
-func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
+func (s *Server) verifyToken(ctx context.Context, token string, now time.Time) (caller, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) {
-		app, ok := s.tenants[c.Issuer]
-		if !ok {
-			return nil, errUnauthorized
-		}
-		return app.TokenSecret, nil
+		app, err := s.apps.get(ctx, c.Issuer)
+		return app.TokenSecret, err
 	}, jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithTimeFunc(func() time.Time { return now }))
+	if errors.Is(err, actors.ErrUnavailable) {
+		return caller{}, err
+	}
 	if err != nil || len(c.Audience) != 1 || !push.ValidUserID(c.Subject) {
 		return caller{}, errBadToken
 	}
@@ -107,6 +110,10 @@ func (s *Server) CreateUserToken(ctx context.Context, request CreateUserTokenReq
 			return nil, invalid("ttl", "ttl is %d seconds. Use %d to %d.", *request.Body.Ttl, int(tokenMin/time.Second), int(tokenMax/time.Second))
 		}
 	}
-	token, expires := makeUserToken(s.tenants[callerOf(ctx).app].App, request.User, time.Now(), ttl)
+	app, err := s.tenantOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, expires := makeUserToken(app.App, request.User, time.Now(), ttl)
 	return CreateUserToken201JSONResponse{Token: token, ExpiresAt: expires.UTC()}, nil
 }

@@ -17,6 +17,18 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// APNsOptions What is for APNs alone.
+type APNsOptions struct {
+	// Payload Merged over the payload that Belfry makes (RFC 7396); with `null` a member is taken out.
+	Payload json.RawMessage `json:"payload,omitempty,omitzero"`
+
+	// Priority The header `apns-priority`. Default, what the urgency says.
+	Priority int `json:"priority,omitempty,omitzero"`
+
+	// PushType The header `apns-push-type`. Default, what the subscription's topic says, which is `alert` mostly.
+	PushType string `json:"push_type,omitempty,omitzero"`
+}
+
 // AcceptedNotification defines model for AcceptedNotification.
 type AcceptedNotification struct {
 	// Id A UUID version 7. IDs sort in the order of acceptance.
@@ -80,6 +92,43 @@ type ActorPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// App defines model for App.
+type App struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Credentials By name
+	Credentials []Credential `json:"credentials"`
+	Name        string       `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts"`
+
+	// VapidKeys The newest first
+	VapidKeys []VAPIDKey `json:"vapid_keys"`
+
+	// VapidSubject How push services reach the operator
+	VapidSubject string `json:"vapid_subject"`
+}
+
+// AppChange defines model for AppChange.
+type AppChange struct {
+	Origins   *Origins   `json:"origins,omitempty"`
+	PushHosts *PushHosts `json:"push_hosts,omitempty"`
+
+	// VapidSubject How push services reach the operator: `mailto:you@your.domain` or `https://your.domain`.
+	VapidSubject *string `json:"vapid_subject,omitempty"`
+}
+
+// AppList defines model for AppList.
+type AppList struct {
+	Apps []App `json:"apps"`
+}
+
 // BatchResult Either `id` and `user` of what was accepted, or the `problem`.
 type BatchResult struct {
 	Id      string  `json:"id,omitempty,omitzero"`
@@ -102,22 +151,6 @@ type BrowserKeys struct {
 	P256dh string `json:"p256dh"`
 }
 
-// BrowserSubscription defines model for BrowserSubscription.
-type BrowserSubscription struct {
-	// Endpoint The push service's URL for this browser
-	Endpoint string `json:"endpoint"`
-
-	// ExpirationTime When it ends, in milliseconds since 1970. Browsers usually say null.
-	ExpirationTime *int64      `json:"expirationTime,omitempty"`
-	Keys           BrowserKeys `json:"keys"`
-
-	// Replaces The ID of this browser's subscription before, which is removed.
-	Replaces string `json:"replaces,omitempty,omitzero"`
-
-	// VapidPublicKey The `applicationServerKey` that the browser subscribed with, in base64url. Without it, the app's current key is taken for it.
-	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
-}
-
 // Cancellation defines model for Cancellation.
 type Cancellation struct {
 	// Cancelled Deliveries that were taken back in time
@@ -131,6 +164,32 @@ type Cancellation struct {
 	UnderWay int `json:"under_way"`
 }
 
+// CreatedApp defines model for CreatedApp.
+type CreatedApp struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Credentials None yet
+	Credentials []Credential `json:"credentials"`
+
+	// Key The app's first API key, with the scope `admin`. It is not shown again.
+	Key  string `json:"key"`
+	Name string `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts"`
+
+	// VapidKeys The one it was made with
+	VapidKeys []VAPIDKey `json:"vapid_keys"`
+
+	// VapidSubject How push services reach the operator
+	VapidSubject string `json:"vapid_subject"`
+}
+
 // CreatedKey defines model for CreatedKey.
 type CreatedKey struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -140,6 +199,46 @@ type CreatedKey struct {
 	Key    string   `json:"key"`
 	Name   string   `json:"name"`
 	Scopes []string `json:"scopes"`
+}
+
+// Credential defines model for Credential.
+type Credential struct {
+	// CreatedAt When it was given, or replaced last
+	CreatedAt time.Time `json:"created_at"`
+
+	// Kind `apns` or `fcm`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+
+	// Settings What may be shown of it
+	Settings CredentialSettings `json:"settings"`
+}
+
+// CredentialSettings What may be shown of it
+type CredentialSettings struct {
+	// ClientEmail fcm: the service account
+	ClientEmail string `json:"client_email,omitempty,omitzero"`
+
+	// ExpiresAt apns: when the certificate ends
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Host Where it leads instead of Apple or Google
+	Host string `json:"host,omitempty,omitzero"`
+
+	// KeyId apns: the ID of the key. fcm: that of the service account's key.
+	KeyId string `json:"key_id,omitempty,omitzero"`
+
+	// Project fcm: the ID of the Firebase project
+	Project string `json:"project,omitempty,omitzero"`
+
+	// SandboxHost apns: where it leads for tokens of the sandbox
+	SandboxHost string `json:"sandbox_host,omitempty,omitzero"`
+
+	// TeamId apns: the developer team
+	TeamId string `json:"team_id,omitempty,omitzero"`
+
+	// Topics apns: what it serves
+	Topics []string `json:"topics,omitempty,omitzero"`
 }
 
 // Delivery defines model for Delivery.
@@ -153,6 +252,9 @@ type Delivery struct {
 	// Host The push host
 	Host string `json:"host,omitempty,omitzero"`
 	Kind string `json:"kind,omitempty,omitzero"`
+
+	// MessageId What the push service calls it, for its logs and its support: APNs' `apns-id`, FCM's `name`. Absent if it does not say.
+	MessageId string `json:"message_id,omitempty,omitzero"`
 
 	// NextAttemptAt When it is tried again
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -172,6 +274,12 @@ type Delivery struct {
 
 	// Subscription The subscription's ID. Absent with `no_subscription`.
 	Subscription string `json:"subscription,omitempty,omitzero"`
+}
+
+// FCMOptions What is for FCM alone.
+type FCMOptions struct {
+	// Message Merged over the `message` of FCM's HTTP v1 API that Belfry makes (RFC 7396); with `null` a member is taken out.
+	Message json.RawMessage `json:"message,omitempty,omitzero"`
 }
 
 // ForgottenUser defines model for ForgottenUser.
@@ -203,13 +311,64 @@ type KeyList struct {
 	Keys []Key `json:"keys"`
 }
 
+// NewApp defines model for NewApp.
+type NewApp struct {
+	// Name What you call it, 1 to 32 characters of a-z, 0-9 and `-`, not beginning or ending with `-`. It never changes.
+	Name string `json:"name"`
+
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+	// origin always may.
+	Origins Origins `json:"origins,omitempty,omitzero"`
+
+	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+	// for these, plain http and private addresses are allowed. Only the operator may set them.
+	PushHosts PushHosts `json:"push_hosts,omitempty,omitzero"`
+
+	// VapidSubject How push services reach the operator: `mailto:you@your.domain` or `https://your.domain`. Default, that of the app
+	// `default` as it is now.
+	VapidSubject string `json:"vapid_subject,omitempty,omitzero"`
+}
+
+// NewCredential For APNs a `key` with `key_id`, `team_id` and `topics`, or a `certificate`; for FCM a `service_account`. A member that
+// is not for what is given is refused.
+type NewCredential struct {
+	// Certificate apns: a certificate of Apple's with its private key: a .p12 file in base64, or the text of a PEM file.
+	Certificate string `json:"certificate,omitempty,omitzero"`
+
+	// Host Instead of Apple's or Google's, a URL such as that of a simulator. Only the operator may give it.
+	Host string `json:"host,omitempty,omitzero"`
+
+	// Key apns: the text of the file AuthKey_….p8, which Apple's developer site gives once for a key with APNs enabled.
+	Key string `json:"key,omitempty,omitzero"`
+
+	// KeyId apns, with `key`: the key's ID, 10 characters
+	KeyId string `json:"key_id,omitempty,omitzero"`
+	Kind  string `json:"kind"`
+
+	// Password apns, with `certificate`: that of the .p12 file
+	Password string `json:"password,omitempty,omitzero"`
+
+	// SandboxHost apns: `host` for tokens of the sandbox. Only the operator may give it.
+	SandboxHost string `json:"sandbox_host,omitempty,omitzero"`
+
+	// ServiceAccount fcm: the JSON file that the Firebase console gives for a service account.
+	ServiceAccount json.RawMessage `json:"service_account,omitempty,omitzero"`
+
+	// TeamId apns: the ID of the developer team, 10 characters. Required with `key`.
+	TeamId string `json:"team_id,omitempty,omitzero"`
+
+	// Topics apns: the topics it serves, which are the bundle IDs of the apps, and with a suffix for some push types. Required
+	// with `key`; with `certificate` default what the certificate says.
+	Topics []string `json:"topics,omitempty,omitzero"`
+}
+
 // NewKey defines model for NewKey.
 type NewKey struct {
 	// Name What it is for, in your words
 	Name string `json:"name,omitempty,omitzero"`
 
 	// Scopes `send` notifications; `subscribe`: register and forget users' subscriptions and make user tokens; `read`;
-	// `admin`: everything, and keys and the actor tree.
+	// `admin`: everything, and the app's keys, settings and credentials.
 	Scopes []string `json:"scopes"`
 }
 
@@ -221,33 +380,63 @@ type NewNotificationBatch struct {
 
 // NewNotifications defines model for NewNotifications.
 type NewNotifications struct {
-	// Actions Buttons. Browsers show the first two or three.
+	// Actions Buttons. Browsers show the first two or three. FCM: `actions` of the app's data, as JSON text. APNs has `category`
+	// instead.
 	Actions []Action `json:"actions,omitempty,omitzero"`
 
-	// Badge URL of a monochrome picture for the status bar
+	// Apns What is for APNs alone.
+	Apns APNsOptions `json:"apns,omitempty,omitzero"`
+
+	// AppBadge The number on the app's icon; 0 takes it away. APNs: `badge`. FCM: the count that some launchers show, which 0 does
+	// not take away. Browsers: on the icon of an installed web app, where the browser has such a thing.
+	AppBadge *uint32 `json:"app_badge,omitempty"`
+
+	// Badge URL of a monochrome picture for the status bar. For browsers.
 	Badge string `json:"badge,omitempty,omitzero"`
 	Body  string `json:"body,omitempty,omitzero"`
+
+	// Category APNs: which of the sets of buttons to show that the app has registered. FCM: `category` of the app's data. Not for
+	// browsers, whose buttons are `actions`.
+	Category string `json:"category,omitempty,omitzero"`
 
 	// CollapseKey A notification of the same user with the same key that waits in a queue, here or at a push service, is replaced by
 	// this one.
 	CollapseKey string `json:"collapse_key,omitempty,omitzero"`
 
-	// Data Any JSON, handed to the service worker as it is.
+	// Data Any JSON, handed to the service worker as it is. APNs: `data` of the payload. FCM: `data` of the app's data, as
+	// JSON text.
 	Data json.RawMessage `json:"data,omitempty,omitzero"`
 
-	// Icon URL of a small picture
+	// Fcm What is for FCM alone.
+	Fcm FCMOptions `json:"fcm,omitempty,omitzero"`
+
+	// Icon URL of a small picture. For browsers.
 	Icon string `json:"icon,omitempty,omitzero"`
 
-	// Image URL of a large picture
+	// Image URL of a large picture. APNs: `image` of the payload, for the app's extension to fetch. FCM: shown if it begins with
+	// `https://`.
 	Image string `json:"image,omitempty,omitzero"`
+
+	// MutableContent APNs: the app's notification service extension may change it before it is shown, which it always may if there is an
+	// `image`. Not for FCM and browsers.
+	MutableContent bool `json:"mutable_content,omitempty,omitzero"`
 
 	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
 	// notifications have no place in the order of the others.
 	SendAt string `json:"send_at,omitempty,omitzero"`
 
-	// Tag A notification that is being shown and has the same tag is replaced.
-	Tag   string `json:"tag,omitempty,omitzero"`
-	Title string `json:"title"`
+	// Sound `default`, `none`, or a sound that is in the app's package. Without it, the default sound, and none with the
+	// urgency `low` or `very-low`. For APNs and FCM; since Android 8 the app's channels have their own. Browsers decide
+	// themselves.
+	Sound string `json:"sound,omitempty,omitzero"`
+
+	// Tag A notification that is being shown and has the same tag is replaced. APNs: the header `apns-collapse-id`. Without
+	// it, a notification replaces only itself, should it arrive twice.
+	Tag string `json:"tag,omitempty,omitzero"`
+
+	// Thread APNs: notifications with the same thread are shown together. FCM: `thread` of the app's data. Not for browsers.
+	Thread string `json:"thread,omitempty,omitzero"`
+	Title  string `json:"title"`
 
 	// Ttl How long the notification is worth delivering, in seconds from now or from `send_at`.
 	Ttl *int `json:"ttl,omitempty"`
@@ -255,7 +444,8 @@ type NewNotifications struct {
 	// Urgency A hint about the device's battery (RFC 8030 §5.3).
 	Urgency string `json:"urgency,omitempty,omitzero"`
 
-	// Url Opened by a click. An absolute http or https URL, or a path on the page's own origin that begins with `/`.
+	// Url Opened by a click. An absolute http or https URL, or a path on the page's own origin that begins with `/`. Apps on
+	// phones get it as `url`, and open it themselves.
 	Url string `json:"url,omitempty,omitzero"`
 
 	// User The user. Give this or `users`.
@@ -293,6 +483,10 @@ type NotificationBatch struct {
 	Results []BatchResult `json:"results"`
 }
 
+// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
+// origin always may.
+type Origins = []string
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Stable, for programs
@@ -312,30 +506,88 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
+// for these, plain http and private addresses are allowed. Only the operator may set them.
+type PushHosts = []string
+
+// Registration Where a user can be reached. A browser's has `endpoint` and `keys`, that of an app on a phone `kind` and `token`. A
+// member that is not for the kind is refused.
+type Registration struct {
+	// Endpoint webpush: the push service's URL for this browser
+	Endpoint string `json:"endpoint,omitempty,omitzero"`
+
+	// Environment apns: which of Apple's services made the token: `sandbox` for an app that was run from Xcode, `production` for one
+	// from TestFlight or the App Store.
+	Environment string `json:"environment,omitempty,omitzero"`
+
+	// ExpirationTime webpush: when it ends, in milliseconds since 1970. Browsers usually say null.
+	ExpirationTime *int64      `json:"expirationTime,omitempty"`
+	Keys           BrowserKeys `json:"keys,omitempty,omitzero"`
+
+	// Kind `webpush` for browsers and UnifiedPush, `apns` for Apple's devices, `fcm` for Android's.
+	Kind string `json:"kind,omitempty,omitzero"`
+
+	// Project fcm: the ID of the Firebase project that made the token. May be left out if the app's credentials are for exactly one.
+	Project string `json:"project,omitempty,omitzero"`
+
+	// Replaces The ID of the subscription that this browser or app had before, which is removed.
+	Replaces string `json:"replaces,omitempty,omitzero"`
+
+	// Token apns: the device token in hexadecimal digits. fcm: the registration token. A secret, which no answer shows.
+	Token string `json:"token,omitempty,omitzero"`
+
+	// Topic apns: what the token is for: the app's bundle ID, with a suffix for some push types. One of the app's credentials
+	// must serve it. May be left out if they serve exactly one.
+	Topic string `json:"topic,omitempty,omitzero"`
+
+	// VapidPublicKey webpush: the `applicationServerKey` that the browser subscribed with, in base64url. Without it, the one that is known of this user's
+	// subscription is taken for it, or else the app's current key.
+	VapidPublicKey string `json:"vapid_public_key,omitempty,omitzero"`
+}
+
 // Subscription defines model for Subscription.
 type Subscription struct {
-	CreatedAt time.Time  `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
 
-	// Host The push host. The endpoint itself is a secret.
+	// Environment apns: `production` or `sandbox`
+	Environment string     `json:"environment,omitempty,omitzero"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+
+	// Host The push host. The endpoint or token itself is a secret.
 	Host string `json:"host"`
 
-	// Id The SHA-256 of the subscription's endpoint, 64 hexadecimal digits.
-	Id   SubscriptionID `json:"id"`
-	Kind string         `json:"kind"`
+	// Id The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
+	Id SubscriptionID `json:"id"`
 
-	// Renewal For the service worker; only in answers to a browser
+	// KeyMismatch webpush: the push service says that the browser subscribed with another VAPID key than the one it is registered with. Nothing
+	// reaches it before it subscribes anew. Absent otherwise.
+	KeyMismatch bool `json:"key_mismatch,omitempty,omitzero"`
+
+	// Kind `webpush`, `apns` or `fcm`
+	Kind string `json:"kind"`
+
+	// Project fcm: the Firebase project
+	Project string `json:"project,omitempty,omitzero"`
+
+	// Renewal For the service worker or app; only in answers to a user token or renewal token
 	Renewal string `json:"renewal,omitempty,omitzero"`
 
 	// RestingUntil It, or its push host, failed, and is left alone until then. What is sent to it meanwhile waits.
 	RestingUntil *time.Time `json:"resting_until,omitempty"`
 
+	// Resubscribe Only in answers to a registration: there is a `key_mismatch`, so unsubscribe in the browser, subscribe with the key
+	// from `GET /v1/config`, and register that with `replaces`. Absent otherwise.
+	Resubscribe bool `json:"resubscribe,omitempty,omitzero"`
+
 	// SeenAt When there was a sign of life last: a registration or, now and then, a delivery
 	SeenAt time.Time `json:"seen_at"`
-	User   string    `json:"user"`
+
+	// Topic apns: what the token is for
+	Topic string `json:"topic,omitempty,omitzero"`
+	User  string `json:"user"`
 }
 
-// SubscriptionID The SHA-256 of the subscription's endpoint, 64 hexadecimal digits.
+// SubscriptionID The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
 type SubscriptionID = string
 
 // SubscriptionList defines model for SubscriptionList.
@@ -349,8 +601,28 @@ type UserToken struct {
 	Token     string    `json:"token"`
 }
 
+// VAPIDKey defines model for VAPIDKey.
+type VAPIDKey struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current New subscriptions are made with it
+	Current bool `json:"current"`
+
+	// PublicKey An uncompressed P-256 point in base64url: the `applicationServerKey` that browsers subscribe with
+	PublicKey string `json:"public_key"`
+}
+
 // After defines model for After.
 type After = string
+
+// AppName defines model for AppName.
+type AppName = string
+
+// CredentialName defines model for CredentialName.
+type CredentialName = string
+
+// ForApp defines model for ForApp.
+type ForApp = string
 
 // Limit defines model for Limit.
 type Limit = int
@@ -361,8 +633,9 @@ type User = string
 // Error defines model for Error.
 type Error = Problem
 
-// Registration defines model for Registration.
-type Registration = BrowserSubscription
+// RegistrationBody Where a user can be reached. A browser's has `endpoint` and `keys`, that of an app on a phone `kind` and `token`. A
+// member that is not for the kind is refused.
+type RegistrationBody = Registration
 
 // GetRootActorParams defines parameters for GetRootActor.
 type GetRootActorParams struct {
@@ -382,6 +655,24 @@ type GetActorParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// CreateKeyParams defines parameters for CreateKey.
+type CreateKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// DeleteKeyParams defines parameters for DeleteKey.
+type DeleteKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
 // DeleteMySubscriptionParams defines parameters for DeleteMySubscription.
 type DeleteMySubscriptionParams struct {
 	Id SubscriptionID `form:"id" json:"id"`
@@ -399,11 +690,20 @@ type CreateNotificationBatchParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// CreateAppJSONRequestBody defines body for CreateApp for application/json ContentType.
+type CreateAppJSONRequestBody = NewApp
+
+// UpdateAppJSONRequestBody defines body for UpdateApp for application/json ContentType.
+type UpdateAppJSONRequestBody = AppChange
+
+// PutCredentialJSONRequestBody defines body for PutCredential for application/json ContentType.
+type PutCredentialJSONRequestBody = NewCredential
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
 
 // PutMySubscriptionJSONRequestBody defines body for PutMySubscription for application/json ContentType.
-type PutMySubscriptionJSONRequestBody = BrowserSubscription
+type PutMySubscriptionJSONRequestBody = Registration
 
 // CreateNotificationsJSONRequestBody defines body for CreateNotifications for application/json ContentType.
 type CreateNotificationsJSONRequestBody = NewNotifications
@@ -412,7 +712,7 @@ type CreateNotificationsJSONRequestBody = NewNotifications
 type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
-type PutSubscriptionJSONRequestBody = BrowserSubscription
+type PutSubscriptionJSONRequestBody = Registration
 
 // CreateUserTokenJSONRequestBody defines body for CreateUserToken for application/json ContentType.
 type CreateUserTokenJSONRequestBody = NewUserToken
@@ -521,6 +821,97 @@ type ClientInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListApps All apps
+	//
+	// Corresponds with GET /v1/apps (the `ListApps` operationId).
+	ListApps(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAppWithBody Make an app
+	//
+	// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+	// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+	//
+	// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+	// `POST /v1/keys?app=…`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+	CreateAppWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateApp Make an app
+	//
+	// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+	// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+	//
+	// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+	// `POST /v1/keys?app=…`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+	CreateApp(ctx context.Context, body CreateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetApp An app and what it proves itself with, without the secrets
+	//
+	// Corresponds with GET /v1/apps/{app} (the `GetApp` operationId).
+	GetApp(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateAppWithBody Change an app's settings, at once
+	//
+	// What is given replaces what was there; what is not given stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+	UpdateAppWithBody(ctx context.Context, app AppName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateApp Change an app's settings, at once
+	//
+	// What is given replaces what was there; what is not given stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+	UpdateApp(ctx context.Context, app AppName, body UpdateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteCredential Remove a credential, at once
+	//
+	// Subscriptions that it served stay. What is sent to them waits until another credential serves them, or expires.
+	//
+	// Corresponds with DELETE /v1/apps/{app}/credentials/{name} (the `DeleteCredential` operationId).
+	DeleteCredential(ctx context.Context, app AppName, name CredentialName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutCredentialWithBody Give what the app proves itself with to APNs or FCM
+	//
+	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+	// topic, and two for FCM not the same project.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+	PutCredentialWithBody(ctx context.Context, app AppName, name CredentialName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutCredential Give what the app proves itself with to APNs or FCM
+	//
+	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+	// topic, and two for FCM not the same project.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+	PutCredential(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateVAPIDKey Make a new VAPID key, and make it the current one
+	//
+	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
+	// opened next. Subscriptions made with an older key go on being sent to with that one.
+	//
+	// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
+	CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConfig What the snippet needs to subscribe a browser
 	//
 	// With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -531,48 +922,48 @@ type ClientInterface interface {
 	// ListKeys The app's API keys
 	//
 	// Corresponds with GET /v1/keys (the `ListKeys` operationId).
-	ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateKeyWithBody Make an API key
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateKeyWithBody(ctx context.Context, params *CreateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateKey Make an API key
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateKey(ctx context.Context, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteKey Revoke an API key, at once
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
-	DeleteKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteKey(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteMySubscription Remove the calling browser's subscription
+	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	//
 	// Corresponds with DELETE /v1/me/subscriptions (the `DeleteMySubscription` operationId).
 	DeleteMySubscription(ctx context.Context, params *DeleteMySubscriptionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutMySubscriptionWithBody Register the calling browser for the token's user
+	// PutMySubscriptionWithBody Register the calling browser or phone for the token's user
 	//
-	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-	// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-	// Called with a renewal token, `replaces` is required.
+	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+	// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+	// has changed. Called with a renewal token, `replaces` is required.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/me/subscriptions (the `PutMySubscription` operationId).
 	PutMySubscriptionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutMySubscription Register the calling browser for the token's user
+	// PutMySubscription Register the calling browser or phone for the token's user
 	//
-	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-	// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-	// Called with a renewal token, `replaces` is required.
+	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+	// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+	// has changed. Called with a renewal token, `replaces` is required.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -650,20 +1041,22 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/users/{user}/subscriptions (the `ListSubscriptions` operationId).
 	ListSubscriptions(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutSubscriptionWithBody Register a browser for a user
+	// PutSubscriptionWithBody Register a browser, or an app on a phone, for a user
 	//
-	// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-	// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+	// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+	// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+	// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /v1/users/{user}/subscriptions (the `PutSubscription` operationId).
 	PutSubscriptionWithBody(ctx context.Context, user User, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutSubscription Register a browser for a user
+	// PutSubscription Register a browser, or an app on a phone, for a user
 	//
-	// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-	// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+	// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+	// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+	// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -675,20 +1068,20 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/users/{user}/subscriptions/{id} (the `DeleteSubscription` operationId).
 	DeleteSubscription(ctx context.Context, user User, id SubscriptionID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateUserTokenWithBody Make a token with which a browser registers itself for a user
+	// CreateUserTokenWithBody Make a token with which a browser or phone registers itself for a user
 	//
 	// A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-	// page of the user who is logged in.
+	// page or app of the user who is logged in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/users/{user}/tokens (the `CreateUserToken` operationId).
 	CreateUserTokenWithBody(ctx context.Context, user User, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateUserToken Make a token with which a browser registers itself for a user
+	// CreateUserToken Make a token with which a browser or phone registers itself for a user
 	//
 	// A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-	// page of the user who is logged in.
+	// page or app of the user who is logged in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -776,6 +1169,197 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
+// ListApps All apps
+//
+// Corresponds with GET /v1/apps (the `ListApps` operationId).
+func (c *Client) ListApps(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAppsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAppWithBody Make an app
+//
+// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+//
+// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+// `POST /v1/keys?app=…`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+func (c *Client) CreateAppWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAppRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateApp Make an app
+//
+// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+//
+// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+// `POST /v1/keys?app=…`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+func (c *Client) CreateApp(ctx context.Context, body CreateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAppRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetApp An app and what it proves itself with, without the secrets
+//
+// Corresponds with GET /v1/apps/{app} (the `GetApp` operationId).
+func (c *Client) GetApp(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAppRequest(c.Server, app)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateAppWithBody Change an app's settings, at once
+//
+// What is given replaces what was there; what is not given stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+func (c *Client) UpdateAppWithBody(ctx context.Context, app AppName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateAppRequestWithBody(c.Server, app, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateApp Change an app's settings, at once
+//
+// What is given replaces what was there; what is not given stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+func (c *Client) UpdateApp(ctx context.Context, app AppName, body UpdateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateAppRequest(c.Server, app, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteCredential Remove a credential, at once
+//
+// Subscriptions that it served stay. What is sent to them waits until another credential serves them, or expires.
+//
+// Corresponds with DELETE /v1/apps/{app}/credentials/{name} (the `DeleteCredential` operationId).
+func (c *Client) DeleteCredential(ctx context.Context, app AppName, name CredentialName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteCredentialRequest(c.Server, app, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutCredentialWithBody Give what the app proves itself with to APNs or FCM
+//
+// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+// topic, and two for FCM not the same project.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+func (c *Client) PutCredentialWithBody(ctx context.Context, app AppName, name CredentialName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCredentialRequestWithBody(c.Server, app, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutCredential Give what the app proves itself with to APNs or FCM
+//
+// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+// topic, and two for FCM not the same project.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+func (c *Client) PutCredential(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutCredentialRequest(c.Server, app, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateVAPIDKey Make a new VAPID key, and make it the current one
+//
+// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
+// opened next. Subscriptions made with an older key go on being sent to with that one.
+//
+// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
+func (c *Client) CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateVAPIDKeyRequest(c.Server, app)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConfig What the snippet needs to subscribe a browser
 //
 // With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -796,8 +1380,8 @@ func (c *Client) GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (
 // ListKeys The app's API keys
 //
 // Corresponds with GET /v1/keys (the `ListKeys` operationId).
-func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListKeysRequest(c.Server)
+func (c *Client) ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListKeysRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -813,8 +1397,8 @@ func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *Client) CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateKeyRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateKeyWithBody(ctx context.Context, params *CreateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -830,8 +1414,8 @@ func (c *Client) CreateKeyWithBody(ctx context.Context, contentType string, body
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateKeyRequest(c.Server, body)
+func (c *Client) CreateKey(ctx context.Context, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -845,8 +1429,8 @@ func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, r
 // DeleteKey Revoke an API key, at once
 //
 // Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
-func (c *Client) DeleteKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteKeyRequest(c.Server, id)
+func (c *Client) DeleteKey(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteKeyRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -857,7 +1441,7 @@ func (c *Client) DeleteKey(ctx context.Context, id string, reqEditors ...Request
 	return c.Client.Do(req)
 }
 
-// DeleteMySubscription Remove the calling browser's subscription
+// DeleteMySubscription Remove the calling browser's or phone's subscription
 //
 // Corresponds with DELETE /v1/me/subscriptions (the `DeleteMySubscription` operationId).
 func (c *Client) DeleteMySubscription(ctx context.Context, params *DeleteMySubscriptionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -872,11 +1456,11 @@ func (c *Client) DeleteMySubscription(ctx context.Context, params *DeleteMySubsc
 	return c.Client.Do(req)
 }
 
-// PutMySubscriptionWithBody Register the calling browser for the token's user
+// PutMySubscriptionWithBody Register the calling browser or phone for the token's user
 //
-// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-// Called with a renewal token, `replaces` is required.
+// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+// has changed. Called with a renewal token, `replaces` is required.
 //
 // Takes any type of body and a specified content type.
 //
@@ -893,11 +1477,11 @@ func (c *Client) PutMySubscriptionWithBody(ctx context.Context, contentType stri
 	return c.Client.Do(req)
 }
 
-// PutMySubscription Register the calling browser for the token's user
+// PutMySubscription Register the calling browser or phone for the token's user
 //
-// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-// Called with a renewal token, `replaces` is required.
+// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+// has changed. Called with a renewal token, `replaces` is required.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1065,10 +1649,11 @@ func (c *Client) ListSubscriptions(ctx context.Context, user User, reqEditors ..
 	return c.Client.Do(req)
 }
 
-// PutSubscriptionWithBody Register a browser for a user
+// PutSubscriptionWithBody Register a browser, or an app on a phone, for a user
 //
-// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1085,10 +1670,11 @@ func (c *Client) PutSubscriptionWithBody(ctx context.Context, user User, content
 	return c.Client.Do(req)
 }
 
-// PutSubscription Register a browser for a user
+// PutSubscription Register a browser, or an app on a phone, for a user
 //
-// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1120,10 +1706,10 @@ func (c *Client) DeleteSubscription(ctx context.Context, user User, id Subscript
 	return c.Client.Do(req)
 }
 
-// CreateUserTokenWithBody Make a token with which a browser registers itself for a user
+// CreateUserTokenWithBody Make a token with which a browser or phone registers itself for a user
 //
 // A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-// page of the user who is logged in.
+// page or app of the user who is logged in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1140,10 +1726,10 @@ func (c *Client) CreateUserTokenWithBody(ctx context.Context, user User, content
 	return c.Client.Do(req)
 }
 
-// CreateUserToken Make a token with which a browser registers itself for a user
+// CreateUserToken Make a token with which a browser or phone registers itself for a user
 //
 // A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-// page of the user who is logged in.
+// page or app of the user who is logged in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1364,6 +1950,283 @@ func NewGetReadinessRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListAppsRequest constructs an http.Request for the ListApps method
+func NewListAppsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateAppRequest calls the generic CreateApp builder with application/json body
+func NewCreateAppRequest(server string, body CreateAppJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAppRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateAppRequestWithBody constructs an http.Request for the CreateApp method, with any body, and a specified content type
+func NewCreateAppRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetAppRequest constructs an http.Request for the GetApp method
+func NewGetAppRequest(server string, app AppName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateAppRequest calls the generic UpdateApp builder with application/json body
+func NewUpdateAppRequest(server string, app AppName, body UpdateAppJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateAppRequestWithBody(server, app, "application/json", bodyReader)
+}
+
+// NewUpdateAppRequestWithBody constructs an http.Request for the UpdateApp method, with any body, and a specified content type
+func NewUpdateAppRequestWithBody(server string, app AppName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteCredentialRequest constructs an http.Request for the DeleteCredential method
+func NewDeleteCredentialRequest(server string, app AppName, name CredentialName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/credentials/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutCredentialRequest calls the generic PutCredential builder with application/json body
+func NewPutCredentialRequest(server string, app AppName, name CredentialName, body PutCredentialJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutCredentialRequestWithBody(server, app, name, "application/json", bodyReader)
+}
+
+// NewPutCredentialRequestWithBody constructs an http.Request for the PutCredential method, with any body, and a specified content type
+func NewPutCredentialRequestWithBody(server string, app AppName, name CredentialName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/credentials/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCreateVAPIDKeyRequest constructs an http.Request for the CreateVAPIDKey method
+func NewCreateVAPIDKeyRequest(server string, app AppName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/vapid-keys", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetConfigRequest constructs an http.Request for the GetConfig method
 func NewGetConfigRequest(server string) (*http.Request, error) {
 	var err error
@@ -1392,7 +2255,7 @@ func NewGetConfigRequest(server string) (*http.Request, error) {
 }
 
 // NewListKeysRequest constructs an http.Request for the ListKeys method
-func NewListKeysRequest(server string) (*http.Request, error) {
+func NewListKeysRequest(server string, params *ListKeysParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1408,6 +2271,29 @@ func NewListKeysRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "app", params.App, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -1419,18 +2305,18 @@ func NewListKeysRequest(server string) (*http.Request, error) {
 }
 
 // NewCreateKeyRequest calls the generic CreateKey builder with application/json body
-func NewCreateKeyRequest(server string, body CreateKeyJSONRequestBody) (*http.Request, error) {
+func NewCreateKeyRequest(server string, params *CreateKeyParams, body CreateKeyJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateKeyRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateKeyRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateKeyRequestWithBody constructs an http.Request for the CreateKey method, with any body, and a specified content type
-func NewCreateKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateKeyRequestWithBody(server string, params *CreateKeyParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1446,6 +2332,29 @@ func NewCreateKeyRequestWithBody(server string, contentType string, body io.Read
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "app", params.App, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -1459,7 +2368,7 @@ func NewCreateKeyRequestWithBody(server string, contentType string, body io.Read
 }
 
 // NewDeleteKeyRequest constructs an http.Request for the DeleteKey method
-func NewDeleteKeyRequest(server string, id string) (*http.Request, error) {
+func NewDeleteKeyRequest(server string, id string, params *DeleteKeyParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1482,6 +2391,29 @@ func NewDeleteKeyRequest(server string, id string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "app", params.App, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -2043,6 +2975,105 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadinessWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadinessResponse, error)
 
+	// ListAppsWithResponse All apps
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/apps (the `ListApps` operationId).
+	ListAppsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAppsResponse, error)
+
+	// CreateAppWithBodyWithResponse Make an app
+	//
+	// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+	// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+	//
+	// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+	// `POST /v1/keys?app=…`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+	CreateAppWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAppResponse, error)
+
+	// CreateAppWithResponse Make an app
+	//
+	// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+	// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+	//
+	// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+	// `POST /v1/keys?app=…`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+	CreateAppWithResponse(ctx context.Context, body CreateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAppResponse, error)
+
+	// GetAppWithResponse An app and what it proves itself with, without the secrets
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/apps/{app} (the `GetApp` operationId).
+	GetAppWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*GetAppResponse, error)
+
+	// UpdateAppWithBodyWithResponse Change an app's settings, at once
+	//
+	// What is given replaces what was there; what is not given stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+	UpdateAppWithBodyWithResponse(ctx context.Context, app AppName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateAppResponse, error)
+
+	// UpdateAppWithResponse Change an app's settings, at once
+	//
+	// What is given replaces what was there; what is not given stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+	UpdateAppWithResponse(ctx context.Context, app AppName, body UpdateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateAppResponse, error)
+
+	// DeleteCredentialWithResponse Remove a credential, at once
+	//
+	// Subscriptions that it served stay. What is sent to them waits until another credential serves them, or expires.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/apps/{app}/credentials/{name} (the `DeleteCredential` operationId).
+	DeleteCredentialWithResponse(ctx context.Context, app AppName, name CredentialName, reqEditors ...RequestEditorFn) (*DeleteCredentialResponse, error)
+
+	// PutCredentialWithBodyWithResponse Give what the app proves itself with to APNs or FCM
+	//
+	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+	// topic, and two for FCM not the same project.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+	PutCredentialWithBodyWithResponse(ctx context.Context, app AppName, name CredentialName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCredentialResponse, error)
+
+	// PutCredentialWithResponse Give what the app proves itself with to APNs or FCM
+	//
+	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+	// topic, and two for FCM not the same project.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+	PutCredentialWithResponse(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCredentialResponse, error)
+
+	// CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
+	//
+	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
+	// opened next. Subscriptions made with an older key go on being sent to with that one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
+	CreateVAPIDKeyWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*CreateVAPIDKeyResponse, error)
+
 	// GetConfigWithResponse What the snippet needs to subscribe a browser
 	//
 	// With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -2057,52 +3088,52 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/keys (the `ListKeys` operationId).
-	ListKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+	ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
 
 	// CreateKeyWithBodyWithResponse Make an API key
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+	CreateKeyWithBodyWithResponse(ctx context.Context, params *CreateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
 
 	// CreateKeyWithResponse Make an API key
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+	CreateKeyWithResponse(ctx context.Context, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
 
 	// DeleteKeyWithResponse Revoke an API key, at once
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
-	DeleteKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error)
+	DeleteKeyWithResponse(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error)
 
-	// DeleteMySubscriptionWithResponse Remove the calling browser's subscription
+	// DeleteMySubscriptionWithResponse Remove the calling browser's or phone's subscription
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/me/subscriptions (the `DeleteMySubscription` operationId).
 	DeleteMySubscriptionWithResponse(ctx context.Context, params *DeleteMySubscriptionParams, reqEditors ...RequestEditorFn) (*DeleteMySubscriptionResponse, error)
 
-	// PutMySubscriptionWithBodyWithResponse Register the calling browser for the token's user
+	// PutMySubscriptionWithBodyWithResponse Register the calling browser or phone for the token's user
 	//
-	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-	// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-	// Called with a renewal token, `replaces` is required.
+	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+	// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+	// has changed. Called with a renewal token, `replaces` is required.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/me/subscriptions (the `PutMySubscription` operationId).
 	PutMySubscriptionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutMySubscriptionResponse, error)
 
-	// PutMySubscriptionWithResponse Register the calling browser for the token's user
+	// PutMySubscriptionWithResponse Register the calling browser or phone for the token's user
 	//
-	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-	// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-	// Called with a renewal token, `replaces` is required.
+	// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+	// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+	// has changed. Called with a renewal token, `replaces` is required.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2188,20 +3219,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/users/{user}/subscriptions (the `ListSubscriptions` operationId).
 	ListSubscriptionsWithResponse(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*ListSubscriptionsResponse, error)
 
-	// PutSubscriptionWithBodyWithResponse Register a browser for a user
+	// PutSubscriptionWithBodyWithResponse Register a browser, or an app on a phone, for a user
 	//
-	// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-	// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+	// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+	// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+	// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /v1/users/{user}/subscriptions (the `PutSubscription` operationId).
 	PutSubscriptionWithBodyWithResponse(ctx context.Context, user User, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSubscriptionResponse, error)
 
-	// PutSubscriptionWithResponse Register a browser for a user
+	// PutSubscriptionWithResponse Register a browser, or an app on a phone, for a user
 	//
-	// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-	// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+	// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+	// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+	// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2215,20 +3248,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/users/{user}/subscriptions/{id} (the `DeleteSubscription` operationId).
 	DeleteSubscriptionWithResponse(ctx context.Context, user User, id SubscriptionID, reqEditors ...RequestEditorFn) (*DeleteSubscriptionResponse, error)
 
-	// CreateUserTokenWithBodyWithResponse Make a token with which a browser registers itself for a user
+	// CreateUserTokenWithBodyWithResponse Make a token with which a browser or phone registers itself for a user
 	//
 	// A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-	// page of the user who is logged in.
+	// page or app of the user who is logged in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/users/{user}/tokens (the `CreateUserToken` operationId).
 	CreateUserTokenWithBodyWithResponse(ctx context.Context, user User, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserTokenResponse, error)
 
-	// CreateUserTokenWithResponse Make a token with which a browser registers itself for a user
+	// CreateUserTokenWithResponse Make a token with which a browser or phone registers itself for a user
 	//
 	// A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-	// page of the user who is logged in.
+	// page or app of the user who is logged in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2456,6 +3489,342 @@ func (r GetReadinessResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetReadinessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAppsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AppList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAppsResponse) GetJSON200() *AppList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAppsResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAppsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAppsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAppsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAppsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateAppResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedApp
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateAppResponse) GetJSON201() *CreatedApp {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateAppResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateAppResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateAppResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateAppResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateAppResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAppResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *App
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAppResponse) GetJSON200() *App {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetAppResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAppResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAppResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAppResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAppResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateAppResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *App
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateAppResponse) GetJSON200() *App {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateAppResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateAppResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateAppResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateAppResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateAppResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteCredentialResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteCredentialResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteCredentialResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteCredentialResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteCredentialResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteCredentialResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutCredentialResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Credential
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Credential
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutCredentialResponse) GetJSON200() *Credential {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutCredentialResponse) GetJSON201() *Credential {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutCredentialResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutCredentialResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutCredentialResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutCredentialResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutCredentialResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateVAPIDKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *VAPIDKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateVAPIDKeyResponse) GetJSON201() *VAPIDKey {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateVAPIDKeyResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateVAPIDKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateVAPIDKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateVAPIDKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateVAPIDKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3245,6 +4614,165 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 	return ParseGetReadinessResponse(rsp)
 }
 
+// ListAppsWithResponse All apps
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/apps (the `ListApps` operationId).
+func (c *ClientWithResponses) ListAppsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAppsResponse, error) {
+	rsp, err := c.ListApps(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAppsResponse(rsp)
+}
+
+// CreateAppWithBodyWithResponse Make an app
+//
+// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+//
+// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+// `POST /v1/keys?app=…`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+func (c *ClientWithResponses) CreateAppWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAppResponse, error) {
+	rsp, err := c.CreateAppWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAppResponse(rsp)
+}
+
+// CreateAppWithResponse Make an app
+//
+// An app has users, subscriptions, notifications and keys of its own, which no other app's keys reach. It is made with
+// a VAPID key and a first API key of the scope `admin`. There is no way to remove it.
+//
+// After a 5xx, or no answer, send it again. If that says that the app exists, and its key did not arrive, make one with
+// `POST /v1/keys?app=…`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/apps (the `CreateApp` operationId).
+func (c *ClientWithResponses) CreateAppWithResponse(ctx context.Context, body CreateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAppResponse, error) {
+	rsp, err := c.CreateApp(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAppResponse(rsp)
+}
+
+// GetAppWithResponse An app and what it proves itself with, without the secrets
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/apps/{app} (the `GetApp` operationId).
+func (c *ClientWithResponses) GetAppWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*GetAppResponse, error) {
+	rsp, err := c.GetApp(ctx, app, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAppResponse(rsp)
+}
+
+// UpdateAppWithBodyWithResponse Change an app's settings, at once
+//
+// What is given replaces what was there; what is not given stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+func (c *ClientWithResponses) UpdateAppWithBodyWithResponse(ctx context.Context, app AppName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateAppResponse, error) {
+	rsp, err := c.UpdateAppWithBody(ctx, app, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateAppResponse(rsp)
+}
+
+// UpdateAppWithResponse Change an app's settings, at once
+//
+// What is given replaces what was there; what is not given stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/apps/{app} (the `UpdateApp` operationId).
+func (c *ClientWithResponses) UpdateAppWithResponse(ctx context.Context, app AppName, body UpdateAppJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateAppResponse, error) {
+	rsp, err := c.UpdateApp(ctx, app, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateAppResponse(rsp)
+}
+
+// DeleteCredentialWithResponse Remove a credential, at once
+//
+// Subscriptions that it served stay. What is sent to them waits until another credential serves them, or expires.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/apps/{app}/credentials/{name} (the `DeleteCredential` operationId).
+func (c *ClientWithResponses) DeleteCredentialWithResponse(ctx context.Context, app AppName, name CredentialName, reqEditors ...RequestEditorFn) (*DeleteCredentialResponse, error) {
+	rsp, err := c.DeleteCredential(ctx, app, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteCredentialResponse(rsp)
+}
+
+// PutCredentialWithBodyWithResponse Give what the app proves itself with to APNs or FCM
+//
+// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+// topic, and two for FCM not the same project.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+func (c *ClientWithResponses) PutCredentialWithBodyWithResponse(ctx context.Context, app AppName, name CredentialName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutCredentialResponse, error) {
+	rsp, err := c.PutCredentialWithBody(ctx, app, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutCredentialResponse(rsp)
+}
+
+// PutCredentialWithResponse Give what the app proves itself with to APNs or FCM
+//
+// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
+// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
+// topic, and two for FCM not the same project.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
+func (c *ClientWithResponses) PutCredentialWithResponse(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCredentialResponse, error) {
+	rsp, err := c.PutCredential(ctx, app, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutCredentialResponse(rsp)
+}
+
+// CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
+//
+// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
+// opened next. Subscriptions made with an older key go on being sent to with that one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
+func (c *ClientWithResponses) CreateVAPIDKeyWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*CreateVAPIDKeyResponse, error) {
+	rsp, err := c.CreateVAPIDKey(ctx, app, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateVAPIDKeyResponse(rsp)
+}
+
 // GetConfigWithResponse What the snippet needs to subscribe a browser
 //
 // With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -3265,8 +4793,8 @@ func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, reqEdit
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/keys (the `ListKeys` operationId).
-func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
-	rsp, err := c.ListKeys(ctx, reqEditors...)
+func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
+	rsp, err := c.ListKeys(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3278,8 +4806,8 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, reqEdito
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
-	rsp, err := c.CreateKeyWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, params *CreateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKeyWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3291,8 +4819,8 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
-	rsp, err := c.CreateKey(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, params *CreateKeyParams, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKey(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -3304,15 +4832,15 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
-func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error) {
-	rsp, err := c.DeleteKey(ctx, id, reqEditors...)
+func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error) {
+	rsp, err := c.DeleteKey(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseDeleteKeyResponse(rsp)
 }
 
-// DeleteMySubscriptionWithResponse Remove the calling browser's subscription
+// DeleteMySubscriptionWithResponse Remove the calling browser's or phone's subscription
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3325,11 +4853,11 @@ func (c *ClientWithResponses) DeleteMySubscriptionWithResponse(ctx context.Conte
 	return ParseDeleteMySubscriptionResponse(rsp)
 }
 
-// PutMySubscriptionWithBodyWithResponse Register the calling browser for the token's user
+// PutMySubscriptionWithBodyWithResponse Register the calling browser or phone for the token's user
 //
-// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-// Called with a renewal token, `replaces` is required.
+// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+// has changed. Called with a renewal token, `replaces` is required.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3342,11 +4870,11 @@ func (c *ClientWithResponses) PutMySubscriptionWithBodyWithResponse(ctx context.
 	return ParsePutMySubscriptionResponse(rsp)
 }
 
-// PutMySubscriptionWithResponse Register the calling browser for the token's user
+// PutMySubscriptionWithResponse Register the calling browser or phone for the token's user
 //
-// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker may
-// replace exactly this subscription, later and without a user token: when the browser has changed its endpoint.
-// Called with a renewal token, `replaces` is required.
+// As `PUT /v1/users/{user}/subscriptions`. The answer carries a `renewal` token, with which a service worker, or an app
+// without its user, may replace exactly this subscription, later and without a user token: when the endpoint or token
+// has changed. Called with a renewal token, `replaces` is required.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3486,10 +5014,11 @@ func (c *ClientWithResponses) ListSubscriptionsWithResponse(ctx context.Context,
 	return ParseListSubscriptionsResponse(rsp)
 }
 
-// PutSubscriptionWithBodyWithResponse Register a browser for a user
+// PutSubscriptionWithBodyWithResponse Register a browser, or an app on a phone, for a user
 //
-// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3502,10 +5031,11 @@ func (c *ClientWithResponses) PutSubscriptionWithBodyWithResponse(ctx context.Co
 	return ParsePutSubscriptionResponse(rsp)
 }
 
-// PutSubscriptionWithResponse Register a browser for a user
+// PutSubscriptionWithResponse Register a browser, or an app on a phone, for a user
 //
-// The body is a browser's `PushSubscription.toJSON()` as it is. The same browser registered again for the same
-// user changes its keys and when it was last seen; registered for another user, it moves to that user.
+// For a browser, the body is its `PushSubscription.toJSON()` as it is; for an app on a phone, `kind` and the `token` it
+// got from APNs or FCM. The same one registered again for the same user changes what belongs to it and when it was last
+// seen; registered for another user, it moves to that user. An app registers on every start: tokens change.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3531,10 +5061,10 @@ func (c *ClientWithResponses) DeleteSubscriptionWithResponse(ctx context.Context
 	return ParseDeleteSubscriptionResponse(rsp)
 }
 
-// CreateUserTokenWithBodyWithResponse Make a token with which a browser registers itself for a user
+// CreateUserTokenWithBodyWithResponse Make a token with which a browser or phone registers itself for a user
 //
 // A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-// page of the user who is logged in.
+// page or app of the user who is logged in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3547,10 +5077,10 @@ func (c *ClientWithResponses) CreateUserTokenWithBodyWithResponse(ctx context.Co
 	return ParseCreateUserTokenResponse(rsp)
 }
 
-// CreateUserTokenWithResponse Make a token with which a browser registers itself for a user
+// CreateUserTokenWithResponse Make a token with which a browser or phone registers itself for a user
 //
 // A JSON Web Token. Whoever holds it can register and remove that user's subscriptions, and nothing else. Give it to the
-// page of the user who is logged in.
+// page or app of the user who is logged in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3708,6 +5238,240 @@ func ParseGetReadinessResponse(rsp *http.Response) (*GetReadinessResponse, error
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAppsResponse parses an HTTP response from a ListAppsWithResponse call
+func ParseListAppsResponse(rsp *http.Response) (*ListAppsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAppsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AppList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateAppResponse parses an HTTP response from a CreateAppWithResponse call
+func ParseCreateAppResponse(rsp *http.Response) (*CreateAppResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateAppResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedApp
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAppResponse parses an HTTP response from a GetAppWithResponse call
+func ParseGetAppResponse(rsp *http.Response) (*GetAppResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAppResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest App
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateAppResponse parses an HTTP response from a UpdateAppWithResponse call
+func ParseUpdateAppResponse(rsp *http.Response) (*UpdateAppResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateAppResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest App
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteCredentialResponse parses an HTTP response from a DeleteCredentialWithResponse call
+func ParseDeleteCredentialResponse(rsp *http.Response) (*DeleteCredentialResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteCredentialResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutCredentialResponse parses an HTTP response from a PutCredentialWithResponse call
+func ParsePutCredentialResponse(rsp *http.Response) (*PutCredentialResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutCredentialResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Credential
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Credential
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateVAPIDKeyResponse parses an HTTP response from a CreateVAPIDKeyWithResponse call
+func ParseCreateVAPIDKeyResponse(rsp *http.Response) (*CreateVAPIDKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateVAPIDKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest VAPIDKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
 
 	}
 

@@ -25,7 +25,7 @@
   self.addEventListener("push", (event) => {
     if (event.notification) return; // Declarative Web Push: the browser shows it by itself
     const message = belfryMessage(event.data) ?? (alone ? foreignMessage(event.data) : undefined);
-    if (message) event.waitUntil(show(message));
+    if (message) event.waitUntil(Promise.all([show(message), count(message)]));
   });
 
   self.addEventListener("notificationclick", (event) => {
@@ -77,6 +77,11 @@
     } catch {
       await self.registration.showNotification(title || self.location.host, essential);
     }
+  }
+
+  /** Puts the number on the icon of an installed web app, where the browser can. */
+  async function count({ app_badge }) {
+    if (typeof app_badge === "number") await navigator.setAppBadge?.(app_badge).catch(() => {});
   }
 
   /** The address as a URL if a click may open it: http, https, or a path on this origin. */

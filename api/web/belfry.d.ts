@@ -137,7 +137,8 @@ export class Belfry {
   /**
    * Registers an existing subscription again, as the constructor does. Call it
    * when another user signed in without a page load. Without a subscription,
-   * or without a token, it does nothing.
+   * or without a token, it does nothing. A subscription that was made with
+   * another VAPID key than the current one is replaced by a new one.
    *
    * @throws {BelfryError}
    */

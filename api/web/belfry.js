@@ -129,16 +129,27 @@ export class Belfry {
   async #register(registration) {
     const config = await this.#call("GET", "v1/config");
     const subscription = await this.#subscription(registration.pushManager, config.vapid_public_key);
-    const wish = await recall(registration.scope);
+    const { resubscribe } = await this.#tell(registration.scope, subscription, config);
+    if (!resubscribe) return;
+
+    // Nothing reaches it: to the push service, it is bound to another key than the browser says.
+    await subscription.unsubscribe();
+    await this.#tell(registration.scope, await this.#subscription(registration.pushManager, config.vapid_public_key), config);
+  }
+
+  /** Registers a subscription in place of the one before, and remembers it. */
+  async #tell(scope, subscription, { vapid_public_key }) {
+    const wish = await recall(scope);
     const replaces = wish?.endpoint === subscription.endpoint ? undefined : wish?.id;
-    const registered = await this.#call("PUT", "v1/me/subscriptions", { ...subscription.toJSON(), vapid_public_key: config.vapid_public_key, replaces });
+    const registered = await this.#call("PUT", "v1/me/subscriptions", { ...subscription.toJSON(), vapid_public_key, replaces });
     await remember({
-      scope: registration.scope,
+      scope,
       url: this.#base.href,
       endpoint: subscription.endpoint,
       id: registered.id,
       renewal: registered.renewal,
     });
+    return registered;
   }
 
   /** A subscription that is bound to the given VAPID key: the present one, or a new one. */
