@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +18,11 @@ import (
 // givenKeyName is the name of the API key that came by BELFRY_ADMIN_KEY.
 const givenKeyName = "BELFRY_ADMIN_KEY"
 
-// firstRun is what was made that has to be shown.
-type firstRun struct{ adminKey string }
+// firstRun is what was made that has to be shown, and what is to be done.
+type firstRun struct {
+	adminKey  string
+	noSubject bool // nobody has said yet how push services reach the operator
+}
 
 // show prints what will not be shown again.
 func (r firstRun) show(to io.Writer) {
@@ -32,7 +35,8 @@ func (r firstRun) show(to io.Writer) {
 // the default app, its VAPID key and an admin key. What the flags say about
 // the default app takes effect.
 func (f *serveFlags) bootstrap(ctx context.Context, db store.Store) (firstRun, error) {
-	if err := f.ensureApp(ctx, db); err != nil {
+	subject, err := f.ensureApp(ctx, db)
+	if err != nil {
 		return firstRun{}, fmt.Errorf("set up the app %s: %w", push.DefaultApp, err)
 	}
 	if err := f.ensureVAPIDKey(ctx, db); err != nil {
@@ -42,30 +46,31 @@ func (f *serveFlags) bootstrap(ctx context.Context, db store.Store) (firstRun, e
 	if err != nil {
 		return firstRun{}, fmt.Errorf("set up the admin key: %w", err)
 	}
+	made.noSubject = subject == defaultSubject
 	return made, nil
 }
 
-func (f *serveFlags) ensureApp(ctx context.Context, db store.Store) error {
-	subject := f.VAPIDSubject
-	if subject == "" {
-		subject = defaultSubject
-	}
+// ensureApp makes the default app, or sets of it what is given. What is not
+// given stays as it was stored. It returns the app's VAPID subject.
+func (f *serveFlags) ensureApp(ctx context.Context, db store.Store) (subject string, err error) {
 	app, err := db.GetApp(ctx, push.DefaultApp)
 	if errors.Is(err, store.ErrNotFound) {
-		secret := make([]byte, 32)
-		rand.Read(secret) // never fails (crypto/rand)
-		return db.CreateApp(ctx, store.App{
-			Name: push.DefaultApp, Origins: f.AllowedOrigins, VAPIDSubject: subject, TokenSecret: secret, CreatedAt: time.Now(),
-		})
+		app = api.NewTenant(push.DefaultApp, time.Now())
+		app.Origins, app.VAPIDSubject = f.AllowedOrigins, cmp.Or(f.VAPIDSubject, defaultSubject)
+		return app.VAPIDSubject, db.CreateApp(ctx, app)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	if slices.Equal(app.Origins, f.AllowedOrigins) && app.VAPIDSubject == subject {
-		return nil
+	before := app
+	if len(f.AllowedOrigins) > 0 {
+		app.Origins = f.AllowedOrigins
 	}
-	app.Origins, app.VAPIDSubject = f.AllowedOrigins, subject
-	return db.UpdateApp(ctx, app)
+	app.VAPIDSubject = cmp.Or(f.VAPIDSubject, app.VAPIDSubject)
+	if slices.Equal(app.Origins, before.Origins) && app.VAPIDSubject == before.VAPIDSubject {
+		return app.VAPIDSubject, nil
+	}
+	return app.VAPIDSubject, db.UpdateApp(ctx, app)
 }
 
 // ensureVAPIDKey makes a key if there is none, or makes the given one the
@@ -111,7 +116,7 @@ func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstR
 		if len(keys) > 0 {
 			return firstRun{}, nil
 		}
-		key, secret := api.NewAPIKey(push.DefaultApp, "first admin key", []string{"admin"}, time.Now())
+		key, secret := api.NewAPIKey(push.DefaultApp, api.FirstKeyName, []string{"admin"}, time.Now())
 		return firstRun{adminKey: secret}, db.CreateAPIKey(ctx, key)
 	}
 	given := api.APIKeyOf(push.DefaultApp, givenKeyName, f.AdminKey, []string{"admin"}, time.Now())
@@ -130,27 +135,4 @@ func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstR
 		return firstRun{}, nil
 	}
 	return firstRun{}, db.CreateAPIKey(ctx, given)
-}
-
-// vapidKeys finds the private half of a key, and the subject, in the store.
-func vapidKeys(db store.Store) func(context.Context, string, []byte) (webpush.Key, error) {
-	return func(ctx context.Context, name string, public []byte) (webpush.Key, error) {
-		app, err := db.GetApp(ctx, name)
-		if errors.Is(err, store.ErrNotFound) {
-			return webpush.Key{}, webpush.ErrUnknownKey
-		}
-		if err != nil {
-			return webpush.Key{}, err
-		}
-		keys, err := db.ListVAPIDKeys(ctx, name)
-		if err != nil {
-			return webpush.Key{}, err
-		}
-		for _, key := range keys {
-			if slices.Equal(key.Public, public) {
-				return webpush.Key{Private: key.Private, Subject: app.VAPIDSubject}, nil
-			}
-		}
-		return webpush.Key{}, webpush.ErrUnknownKey
-	}
 }

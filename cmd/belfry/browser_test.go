@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/belfryhq/belfry/push/webpush"
 	"github.com/belfryhq/belfry/store/storetest"
 )
 
@@ -154,6 +155,34 @@ func TestBrowser_ANewVAPIDKeyAndANewUserAtOnce(t *testing.T) {
 	v.server.RotateKey(t)
 	require.Equal(t, "subscribed", v.open("bob"), "what it replaces is not bob's, so it replaces nothing")
 	require.Len(t, v.server.Subscriptions(t, "bob"), 1)
+}
+
+func TestBrowser_SubscribesAnewWhereThePushServiceKnowsAnotherKey(t *testing.T) {
+	v := visit(t)
+	v.open("alice")
+	v.must("subscribe")
+	old, before := v.endpoint(), v.server.Subscriptions(t, "alice")
+	other, _, err := webpush.GenerateKey()
+	require.NoError(t, err)
+	old.BindTo(other)
+	v.server.Send(t, "alice", content{Title: "refused"})
+	eventually(t, "Belfry learns of it", func() bool {
+		var list struct {
+			Subscriptions []struct {
+				KeyMismatch bool `json:"key_mismatch"`
+			}
+		}
+		v.server.call("GET", "/v1/users/alice/subscriptions", nil, &list)
+		return list.Subscriptions[0].KeyMismatch
+	})
+
+	require.Equal(t, "subscribed", v.open("alice"))
+	after := v.server.Subscriptions(t, "alice")
+	require.Len(t, after, 1, "the new subscription replaces the old one")
+	require.NotEqual(t, before, after)
+	eventually(t, "the old endpoint answers 410", old.Expired)
+	v.server.Send(t, "alice", content{Title: "with the right key"})
+	v.awaitShown("with the right key")
 }
 
 func TestBrowser_RegistersItsNewEndpointWithoutAPage(t *testing.T) {

@@ -68,10 +68,7 @@ func (s server) Subscriptions(t *testing.T, user string) (ids []string) {
 // RotateKey makes a new VAPID key the current one.
 func (s server) RotateKey(t *testing.T) {
 	t.Helper()
-	private, _, err := webpush.GenerateVAPIDKeys()
-	require.NoError(t, err)
-	require.NoError(t, s.stop())
-	s.start("--vapid-private-key", private)
+	s.call("POST", "/v1/apps/default/vapid-keys", nil, nil)
 }
 
 // content is what the application sends.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/belfryhq/belfry/push/webpush"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/postgres"
+	"github.com/belfryhq/belfry/store/sealed"
 	"github.com/belfryhq/belfry/store/sqlite"
 )
 
@@ -25,7 +25,7 @@ import (
 // storeFlags say where the data is.
 type storeFlags struct {
 	DatabaseURL string `env:"BELFRY_DATABASE_URL" placeholder:"postgres://…" help:"PostgreSQL to keep everything in. Default: SQLite in the data directory."`
-	DataDir     string `env:"BELFRY_DATA_DIR" default:"./var" help:"Directory of the SQLite database."`
+	DataDir     string `env:"BELFRY_DATA_DIR" default:"./var" help:"Directory of the SQLite database and of the master key."`
 }
 
 // open connects to the store, without acquiring it.
@@ -50,10 +50,12 @@ type serveFlags struct {
 
 	Listen          string        `env:"BELFRY_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on, host:port."`
 	AdminKey        string        `env:"BELFRY_ADMIN_KEY" placeholder:"KEY" help:"API key with every scope, of at least 20 characters. Default: made on the first run and printed once."`
+	MasterKey       string        `env:"BELFRY_MASTER_KEY" placeholder:"KEY" help:"Key that the secrets in the database are encrypted with: 32 bytes in hexadecimal or base64. Default: master.key in the data directory, made on the first run."`
 	AllowedOrigins  []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Web origins whose pages may register browsers, such as https://app.your.domain."`
 	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain."`
 	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
 	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
+	PushCAFile      string        `env:"BELFRY_PUSH_CA_FILE" type:"path" placeholder:"FILE" help:"Certificate authorities, in PEM, that push services may have beside the system's. For simulators and proxies."`
 	Demo            *bool         `negatable:"" env:"BELFRY_DEMO" help:"Serve /demo to everybody, or with --no-demo to nobody. Default: to browsers on this machine, if it listens on a loopback address."`
 	IdleAfter       time.Duration `env:"BELFRY_IDLE_AFTER" default:"30s" help:"Users without work leave memory after this."`
 	RestAfter       time.Duration `env:"BELFRY_REST_AFTER" default:"1m" help:"What waits longer than this for its next attempt leaves memory and waits in the store."`
@@ -89,6 +91,11 @@ func (f *serveFlags) check() error {
 	if f.AdminKey != "" && len(f.AdminKey) < adminKeyMin {
 		errs = append(errs, fmt.Errorf("--admin-key (BELFRY_ADMIN_KEY): it has %d characters; use at least %d random ones, for example from: openssl rand -hex 20", len(f.AdminKey), adminKeyMin))
 	}
+	if f.MasterKey != "" {
+		if _, err := sealed.ParseKey(f.MasterKey); err != nil {
+			errs = append(errs, fmt.Errorf("--master-key (BELFRY_MASTER_KEY): %w; make one, for example with: openssl rand -hex 32", err))
+		}
+	}
 	if f.IdleAfter < time.Second || f.Retention < time.Hour {
 		errs = append(errs, errors.New("--idle-after (BELFRY_IDLE_AFTER) is at least 1s, --retention (BELFRY_RETENTION) at least 1h"))
 	}
@@ -96,7 +103,7 @@ func (f *serveFlags) check() error {
 		errs = append(errs, fmt.Errorf("--unused-after (BELFRY_UNUSED_AFTER) is at least %s, --max-backlog (BELFRY_MAX_BACKLOG) at least 1, --rest-after (BELFRY_REST_AFTER) at least %s", unusedMin, restMin))
 	}
 	for _, origin := range f.AllowedOrigins {
-		if err := checkOrigin(origin); err != nil {
+		if err := api.CheckOrigin(origin); err != nil {
 			errs = append(errs, fmt.Errorf("--allowed-origins (BELFRY_ALLOWED_ORIGINS): %w", err))
 		}
 	}
@@ -110,10 +117,10 @@ func (f *serveFlags) check() error {
 			errs = append(errs, fmt.Errorf("--vapid-private-key (BELFRY_VAPID_PRIVATE_KEY): %w", err))
 		}
 	}
-	if browsers, err := f.sender(nil); err != nil {
+	if senders, err := f.senders(&credentials{}); err != nil {
 		errs = append(errs, err)
 	} else {
-		browsers.Close()
+		senders.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -132,24 +139,6 @@ func (f *serveFlags) demo(loopback bool) api.Demo {
 	default:
 		return api.DemoOff
 	}
-}
-
-// sender is what reaches browsers, with the VAPID keys of the store.
-func (f *serveFlags) sender(db store.Store) (*webpush.Provider, error) {
-	browsers, err := webpush.New(webpush.Config{Key: vapidKeys(db), AllowHosts: f.AllowPushHosts})
-	if err != nil {
-		return nil, fmt.Errorf("--allow-push-hosts (BELFRY_ALLOW_PUSH_HOSTS): %w", err)
-	}
-	return browsers, nil
-}
-
-// checkOrigin accepts what browsers send in the Origin header.
-func checkOrigin(origin string) error {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) {
-		return fmt.Errorf("%q is not a web origin; write it as browsers do, in lower case and without a path: https://app.your.domain", origin)
-	}
-	return nil
 }
 
 // libraryLog is for what the actor library has to say, which is news only to

@@ -187,13 +187,18 @@ func (d *daemon) call(method, path string, body, into any) {
 
 // try makes an API call; 0 when there is no answer.
 func (d *daemon) try(method, path string, body any) (status int, answer []byte) {
+	return d.tryAs(adminKey, method, path, body)
+}
+
+// tryAs makes an API call with a key of the caller's.
+func (d *daemon) tryAs(key, method, path string, body any) (status int, answer []byte) {
 	var text bytes.Buffer
 	if body != nil {
 		require.NoError(d.t, json.NewEncoder(&text).Encode(body))
 	}
 	request, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, &text)
 	require.NoError(d.t, err)
-	request.Header.Set("Authorization", "Bearer "+adminKey)
+	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("Content-Type", "application/json")
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)

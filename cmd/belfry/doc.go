@@ -7,6 +7,7 @@
 //	belfry keys             API keys, and the VAPID key
 //	belfry tree             the live actor tree
 //	belfry health           whether the service is alive, or ready
+//	belfry simulate         stand in for a push service
 //	belfry migrate          bring the database's schema up to date
 //	belfry version
 //

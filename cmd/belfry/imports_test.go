@@ -17,18 +17,22 @@ const module = "github.com/belfryhq/belfry"
 // the standard library and of others. docs/architecture.md draws it.
 var imports = map[string][]string{
 	"push":                   {},
-	"push/webpush":           {"push"},
+	"push/answer":            {"push"},
+	"push/webpush":           {"push", "push/answer"},
+	"push/apns":              {"push", "push/answer"},
+	"push/fcm":               {"push", "push/answer"},
 	"push/simulate":          {"push"},
 	"push/pushtest":          {"push", "push/simulate"},
 	"store":                  {"push"},
 	"store/postgres":         {"store", "push", "migrations"},
 	"store/sqlite":           {"store", "push", "migrations"},
+	"store/sealed":           {"store", "push"},
 	"store/storetest":        {"store", "push", "store/postgres", "store/sqlite"},
 	"migrations":             {},
 	"actors":                 {"store", "push"},
-	"api":                    {"actors", "store", "push"},
+	"api":                    {"actors", "store", "push", "push/apns", "push/fcm", "push/webpush"},
 	"api/client":             {},
-	"cmd/belfry":             {"api", "api/client", "actors", "store", "store/postgres", "store/sqlite", "push", "push/webpush"},
+	"cmd/belfry":             {"api", "api/client", "actors", "store", "store/postgres", "store/sqlite", "store/sealed", "push", "push/apns", "push/fcm", "push/webpush", "push/simulate"},
 	"cmd/belfry/browsertest": {},
 }
 

@@ -18,8 +18,14 @@ type keysCommand struct {
 	VAPID  keysVAPIDCommand  `cmd:"" name:"vapid" help:"Print the VAPID public key, which browsers subscribe with."`
 }
 
-type keysListCommand struct {
+// keysFlags say which service and which app's keys are meant.
+type keysFlags struct {
 	remoteFlags `embed:""`
+	App         string `placeholder:"NAME" help:"App whose keys are meant, for the operator's API keys. Default: the API key's own."`
+}
+
+type keysListCommand struct {
+	keysFlags `embed:""`
 }
 
 // Run prints the API keys.
@@ -28,7 +34,7 @@ func (c *keysListCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	response, err := service.ListKeysWithResponse(ctx)
+	response, err := service.ListKeysWithResponse(ctx, &client.ListKeysParams{App: c.App})
 	if err != nil {
 		return err
 	}
@@ -45,9 +51,9 @@ func (c *keysListCommand) Run(ctx context.Context, to streams) error {
 }
 
 type keysCreateCommand struct {
-	remoteFlags `embed:""`
-	Name        string   `arg:"" optional:"" help:"What it is for."`
-	Scope       []string `required:"" enum:"send,subscribe,read,admin" help:"What it may do: send, subscribe, read, admin. May be given several times."`
+	keysFlags `embed:""`
+	Name      string   `arg:"" optional:"" help:"What it is for."`
+	Scope     []string `required:"" enum:"send,subscribe,read,admin" help:"What it may do: send, subscribe, read, admin. May be given several times."`
 }
 
 // Run makes a key. The key alone goes to the output, so that it can be piped.
@@ -56,7 +62,7 @@ func (c *keysCreateCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	response, err := service.CreateKeyWithResponse(ctx, client.NewKey{Name: c.Name, Scopes: c.Scope})
+	response, err := service.CreateKeyWithResponse(ctx, &client.CreateKeyParams{App: c.App}, client.NewKey{Name: c.Name, Scopes: c.Scope})
 	if err != nil {
 		return err
 	}
@@ -70,8 +76,8 @@ func (c *keysCreateCommand) Run(ctx context.Context, to streams) error {
 }
 
 type keysRevokeCommand struct {
-	remoteFlags `embed:""`
-	ID          string `arg:"" name:"id" help:"The key's ID, from list."`
+	keysFlags `embed:""`
+	ID        string `arg:"" name:"id" help:"The key's ID, from list."`
 }
 
 // Run revokes a key.
@@ -80,7 +86,7 @@ func (c *keysRevokeCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	response, err := service.DeleteKeyWithResponse(ctx, c.ID)
+	response, err := service.DeleteKeyWithResponse(ctx, c.ID, &client.DeleteKeyParams{App: c.App})
 	if err != nil {
 		return err
 	}

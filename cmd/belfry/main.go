@@ -17,10 +17,12 @@ type cli struct {
 	Serve         serveCommand         `cmd:"" help:"Run the service."`
 	Send          sendCommand          `cmd:"" help:"Send a notification."`
 	Cancel        cancelCommand        `cmd:"" help:"Take back what is not sent yet of a notification."`
-	Subscriptions subscriptionsCommand `cmd:"" help:"List and remove where users can be reached."`
+	Subscriptions subscriptionsCommand `cmd:"" help:"List, add and remove where users can be reached."`
+	App           appCommand           `cmd:"" help:"Make and change apps, and give them credentials for APNs and FCM."`
 	Keys          keysCommand          `cmd:"" help:"Make, list and revoke API keys; show the VAPID key."`
 	Tree          treeCommand          `cmd:"" help:"Show the live actor tree."`
 	Health        healthCommand        `cmd:"" help:"Ask whether the service is alive, or ready."`
+	Simulate      simulateCommand      `cmd:"" help:"Stand in for a push service, to try things out and in tests."`
 	Migrate       migrateCommand       `cmd:"" help:"Bring the database's schema up to date, and exit."`
 	Version       versionCommand       `cmd:"" help:"Print the version."`
 }
@@ -47,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	exit := -1
 	parser, err := kong.New(&cli{},
 		kong.Name("belfry"),
-		kong.Description("Belfry brings a notification to every browser a user has, and tells what became of it."),
+		kong.Description("Belfry brings a notification to every browser and phone a user has, and tells what became of it."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

@@ -265,10 +265,13 @@ func (h *hostLabels) laneLabel(lane string) string {
 	return lane
 }
 
-// splitLane takes a lane's name, app:kind:host, apart.
+// splitLane takes a lane's name, app:kind:host or app:kind:account@host, apart.
 func splitLane(lane string) (kind, host string) {
 	_, rest, _ := strings.Cut(lane, ":")
 	kind, host, _ = strings.Cut(rest, ":")
+	if _, after, ok := strings.Cut(host, "@"); ok {
+		host = after
+	}
 	return kind, host
 }
 

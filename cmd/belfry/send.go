@@ -19,7 +19,9 @@ type sendCommand struct {
 	URL            string        `help:"Opened by a click."`
 	Icon           string        `help:"URL of a small picture."`
 	Tag            string        `help:"A shown notification with the same tag is replaced."`
-	Data           string        `placeholder:"JSON" help:"Handed to the service worker."`
+	AppBadge       *uint32       `placeholder:"N" help:"The number on the app's icon; 0 takes it away."`
+	Sound          string        `help:"On phones: default, none, or a sound in the app's package."`
+	Data           string        `placeholder:"JSON" help:"Handed to the service worker, or the app."`
 	SendAt         string        `placeholder:"TIME" help:"When to send it, such as 2026-12-24T18:00:00+01:00. Default: at once."`
 	TTL            time.Duration `default:"24h" help:"How long it is worth delivering."`
 	Urgency        string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
@@ -67,7 +69,7 @@ func (c *sendCommand) Run(ctx context.Context, to streams) error {
 func (c *sendCommand) notification() (client.NewNotifications, error) {
 	ttl := int(c.TTL / time.Second)
 	body := client.NewNotifications{
-		Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag,
+		Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag, AppBadge: c.AppBadge, Sound: c.Sound,
 		Ttl: &ttl, Urgency: c.Urgency, CollapseKey: c.CollapseKey, SendAt: c.SendAt,
 	}
 	if c.Data != "" {

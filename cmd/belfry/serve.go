@@ -13,8 +13,8 @@ import (
 
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/api"
-	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
+	"github.com/belfryhq/belfry/store/sealed"
 )
 
 const (
@@ -41,6 +41,10 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
+	key, found, err := c.findMasterKey(ctx, db)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
 	if c.Check {
 		fmt.Fprintln(to.out, "The configuration is fine, and the database can be reached.")
 		return db.Close()
@@ -52,10 +56,16 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	}
 	defer front.close()
 	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
-	greet := sync.OnceFunc(func() { c.greet(to, front) })
+	if !found {
+		if key, err = c.makeMasterKey(to.out); err != nil {
+			return errors.Join(err, db.Close())
+		}
+	}
+	var greeted sync.Once
+	greet := func(made firstRun) { greeted.Do(func() { c.greet(to, front, made) }) }
 	metrics := newMetrics()
 	for {
-		err := c.serve(ctx, db, front, to, log, metrics, greet)
+		err := c.serve(ctx, sealed.New(db, key), front, to, log, metrics, greet)
 		if !errors.Is(err, errLost) {
 			return err
 		}
@@ -89,7 +99,7 @@ func (c *serveCommand) reopen(ctx context.Context) (store.Store, error) {
 
 // serve is the wiring, from the bottom to the top, of one term as the active
 // process. It is stopped in reverse.
-func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, metrics *metrics, greet func()) error {
+func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, metrics *metrics, greet func(firstRun)) error {
 	defer db.Close()
 	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
 	if err := db.Acquire(ctx); err != nil {
@@ -104,14 +114,18 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 		return err
 	}
 	made.show(to.out) // whatever comes next, it was made and will not be shown again
-	browsers, err := c.sender(db)
+	credentials, err := loadCredentials(ctx, db, log)
 	if err != nil {
 		return err
 	}
-	defer browsers.Close()
+	senders, err := c.senders(credentials)
+	if err != nil {
+		return err
+	}
+	defer senders.Close()
 	system, err := actors.Start(ctx, actors.Config{
 		Store:       db,
-		Providers:   map[push.Kind]push.Provider{push.WebPush: browsers},
+		Providers:   senders.providers(),
 		Observe:     observers(observer(log), metrics.observe),
 		Log:         c.libraryLog(log),
 		Writers:     c.writers(),
@@ -129,17 +143,21 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	server, err := api.New(ctx, api.Config{
 		Store:    db,
 		System:   system,
-		Checkers: map[push.Kind]push.Checker{push.WebPush: browsers},
-		Log:      log,
-		Demo:     c.demo(front.loopback()),
-		Metrics:  metrics.registry,
+		Checkers: senders.checkers(),
+		Changed: func(app string) {
+			credentials.changed(app)
+			system.Reconsider(app)
+		},
+		Log:     log,
+		Demo:    c.demo(front.loopback()),
+		Metrics: metrics.registry,
 	})
 	if err != nil {
 		return errors.Join(err, drain(system))
 	}
 	front.answer(server.Handler())
 	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
-	greet()
+	greet(made)
 
 	select {
 	case <-ctx.Done():
@@ -217,11 +235,11 @@ func (f *frontDoor) close() {
 }
 
 // greet tells a person where to go next.
-func (c *serveCommand) greet(to streams, front *frontDoor) {
+func (c *serveCommand) greet(to streams, front *frontDoor, made firstRun) {
 	if c.demo(front.loopback()) != api.DemoOff {
 		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.url())
 	}
-	if c.VAPIDSubject == "" {
+	if made.noSubject {
 		fmt.Fprintln(to.out, "  For use     set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, so that push services can reach you")
 	}
 }

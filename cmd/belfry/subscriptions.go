@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"text/tabwriter"
 	"time"
+
+	"github.com/belfryhq/belfry/api/client"
 )
 
 type subscriptionsCommand struct {
 	List   subscriptionsListCommand   `cmd:"" help:"Show where a user can be reached."`
+	Add    subscriptionsAddCommand    `cmd:"" help:"Register an app on a phone for a user, to try things out."`
 	Delete subscriptionsDeleteCommand `cmd:"" help:"Remove one of a user's subscriptions."`
 	Forget subscriptionsForgetCommand `cmd:"" help:"Forget a user: subscriptions, notifications and deliveries."`
 }
@@ -38,12 +42,54 @@ func (c *subscriptionsListCommand) Run(ctx context.Context, to streams) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KIND\tHOST\tSINCE\tLAST SEEN\tID")
+	fmt.Fprintln(table, "KIND\tHOST\tTOPIC OR PROJECT\tSTATE\tSINCE\tLAST SEEN\tID")
 	for _, sub := range list.Subscriptions {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", sub.Kind, sub.Host,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", sub.Kind, sub.Host, cmp.Or(sub.Topic, sub.Project, "-"), subscriptionState(sub),
 			sub.CreatedAt.Local().Format(time.DateTime), sub.SeenAt.Local().Format(time.DateTime), sub.Id)
 	}
 	return table.Flush()
+}
+
+// subscriptionState says in a word or two whether anything reaches it.
+func subscriptionState(sub client.Subscription) string {
+	switch {
+	case sub.KeyMismatch:
+		return "VAPID key mismatch"
+	case sub.RestingUntil != nil:
+		return "resting until " + sub.RestingUntil.Local().Format(time.TimeOnly)
+	default:
+		return "active"
+	}
+}
+
+type subscriptionsAddCommand struct {
+	remoteFlags `embed:""`
+	User        string `arg:"" help:"The user."`
+	Kind        string `required:"" enum:"apns,fcm" help:"apns for Apple's devices, fcm for Android's."`
+	Token       string `required:"" help:"What the device gave the app: a device token in hexadecimal digits, or a registration token."`
+	Topic       string `help:"apns: the app's bundle ID. Default: the one that the credentials serve."`
+	Environment string `help:"apns: production, or sandbox for an app that was run from Xcode. Default: production."`
+	Project     string `help:"fcm: the Firebase project. Default: the one that the credentials serve."`
+}
+
+// Run registers a phone.
+func (c *subscriptionsAddCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.PutSubscriptionWithResponse(ctx, c.User, client.Registration{
+		Kind: c.Kind, Token: c.Token, Topic: c.Topic, Environment: c.Environment, Project: c.Project,
+	})
+	if err != nil {
+		return err
+	}
+	put := cmp.Or(response.JSON201, response.JSON200)
+	if put, err = answered(put, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "%s  %s at %s for %s\n", put.Id, put.Kind, put.Host, cmp.Or(put.Topic, put.Project))
+	return nil
 }
 
 type subscriptionsDeleteCommand struct {
