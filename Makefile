@@ -8,7 +8,7 @@ COVERED  := ./push/... ./actors/... ./store/...
 COVERAGE := 80
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test unit race memory torture browser cover lint fmt generate fuzz bench deps clean
+.PHONY: help build run demo-apns test unit race memory torture soak browser cover lint fmt generate fuzz bench deps clean
 
 help: ## List the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ build: ## Build bin/belfry
 
 run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
 	$(BIN) serve
+
+demo-apns: build ## Show an APNs push arriving, at a simulator on this machine
+	.ci/demo-apns $(BIN)
 
 test: deps lint race memory cover ## Everything: lint, unit, both stores, race, real browser, coverage
 
@@ -36,6 +39,9 @@ memory: ## A million pending notifications within 300 MB; not under the race det
 torture: deps ## Kill the program 200 times for each store, and thousands of random sequences; some ten minutes
 	BELFRY_REQUIRE_POSTGRES=1 BELFRY_CRASH_KILLS=200 $(GO) test -count 1 -v -run TestCrash -timeout 60m ./cmd/belfry
 	$(GO) test -count 1 -v -run TestProperty -timeout 60m ./actors -rapid.checks=3000
+
+soak: ## Ten minutes of an APNs that ends its connections every second and fails now and then
+	BELFRY_SOAK=10m $(GO) test -count 1 -v -run TestSoak -timeout 30m ./actors
 
 cover: deps ## Coverage of push, actors and store; fails below 80 % in any of them
 	BELFRY_REQUIRE_POSTGRES=1 .ci/coverage $(COVERAGE) push actors store
