@@ -24,7 +24,9 @@ type gateAt struct {
 	now time.Time
 }
 
-func newGateAt() *gateAt { return &gateAt{gate: newGate(push.WebPush), now: time.Unix(1_800_000_000, 0)} }
+func newGateAt() *gateAt {
+	return &gateAt{gate: newGate(push.WebPush), now: time.Unix(1_800_000_000, 0)}
+}
 
 // gets notes results, each for another user, a tenth of a second apart, until
 // one changes the gate.
