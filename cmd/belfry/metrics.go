@@ -19,7 +19,8 @@ import (
 // term as the active process; they go on.
 type metrics struct {
 	registry *prometheus.Registry
-	hosts    *hostLabels
+	hosts    *labels
+	lanes    laneLabels
 	tree     *treeCollector
 
 	accepted   prometheus.Counter
@@ -38,11 +39,12 @@ type metrics struct {
 func newMetrics() *metrics {
 	registry := prometheus.NewRegistry()
 	factory := promauto.With(registry)
-	hosts := &hostLabels{known: map[string]bool{}}
+	lanes := laneLabels{web: newLabels(), phones: newLabels()}
 	m := &metrics{
 		registry:   registry,
-		hosts:      hosts,
-		tree:       &treeCollector{hosts: hosts},
+		hosts:      newLabels(wellKnownHosts...),
+		lanes:      lanes,
+		tree:       &treeCollector{lanes: lanes},
 		attempts:   newAttempts(factory),
 		deliveries: newDeliveries(factory),
 		accepted: factory.NewCounter(prometheus.CounterOpts{
@@ -107,7 +109,7 @@ func (m *metrics) observe(event actors.Event) {
 	case actors.GroupCommitted:
 		m.onCommit(e)
 	case actors.LanePaused:
-		m.pauses.WithLabelValues(m.hosts.laneLabel(e.Lane), e.Cause).Inc()
+		m.pauses.WithLabelValues(m.lanes.label(e.Lane), e.Cause).Inc()
 	case actors.ActorFailed:
 		m.actors.WithLabelValues(actorKind(e.Path)).Inc()
 	case actors.StoreFailed:
@@ -224,45 +226,62 @@ func (c *cached[K, V]) get(key K) V {
 }
 
 const (
-	hostsMax = 100     // push hosts that have labels of their own
-	other    = "other" // the label of all others
+	labelsMax = 100     // push hosts, and lanes, that have labels of their own
+	other     = "other" // the label of all others
 )
 
-// hostLabels bounds how many push hosts become labels: they stand in URLs that
-// strangers gave.
-type hostLabels struct {
+// labels bounds how many values become labels: push hosts stand in URLs that
+// strangers gave, and lanes have names that apps gave.
+type labels struct {
 	mu    sync.RWMutex
 	known map[string]bool
 }
 
-// label is the host if it is among the first that were seen.
-func (h *hostLabels) label(host string) string {
-	h.mu.RLock()
-	known, full := h.known[host], len(h.known) >= hostsMax
-	h.mu.RUnlock()
+// newLabels knows some values from the start.
+func newLabels(known ...string) *labels {
+	l := &labels{known: make(map[string]bool, labelsMax)}
+	for _, value := range known {
+		l.known[value] = true
+	}
+	return l
+}
+
+// wellKnownHosts have labels of their own, whoever was there before.
+var wellKnownHosts = []string{
+	push.FCMHost, push.Production.Host(), push.Sandbox.Host(), "updates.push.services.mozilla.com", "web.push.apple.com",
+}
+
+// label is the value if it is among the first that were seen.
+func (l *labels) label(value string) string {
+	l.mu.RLock()
+	known, full := l.known[value], len(l.known) >= labelsMax
+	l.mu.RUnlock()
 	switch {
 	case known:
-		return host
-	case full || !utf8.ValidString(host): // which no label may be
+		return value
+	case full || !utf8.ValidString(value): // which no label may be
 		return other
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.known) < hostsMax {
-		h.known[host] = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known) < labelsMax {
+		l.known[value] = true
 	}
-	if h.known[host] {
-		return host
+	if l.known[value] {
+		return value
 	}
 	return other
 }
 
-// laneLabel is the lane's name if its push host has a label of its own.
-func (h *hostLabels) laneLabel(lane string) string {
-	if _, host := splitLane(lane); h.label(host) != host {
-		return other
+// laneLabels bounds the lanes of browsers and of phones by themselves: strangers
+// make the first, an app's credentials the others.
+type laneLabels struct{ web, phones *labels }
+
+func (l laneLabels) label(lane string) string {
+	if kind, _ := splitLane(lane); kind == push.WebPush.String() {
+		return l.web.label(lane)
 	}
-	return lane
+	return l.phones.label(lane)
 }
 
 // splitLane takes a lane's name, app:kind:host or app:kind:account@host, apart.

@@ -122,15 +122,47 @@ func TestMetrics_AreBoundedWhateverStrangersDo(t *testing.T) {
 		series[family]++
 		sums[family] += value
 	}
-	for _, family := range []string{"belfry_attempt_seconds", "belfry_deliveries_total", "belfry_lane_pauses_total"} {
-		require.Equal(t, hostsMax+1, series[family], family)
+	for family, own := range map[string]int{
+		"belfry_attempt_seconds": labelsMax - len(wellKnownHosts), "belfry_deliveries_total": labelsMax - len(wellKnownHosts), "belfry_lane_pauses_total": labelsMax,
+	} {
+		require.Equal(t, own+1, series[family], family)
 	}
-	require.Less(t, series["belfry_attempts_total"], hostsMax+1+80)
+	require.Less(t, series["belfry_attempts_total"], labelsMax+1+80)
 	require.Equal(t, float64(hosts+900), sums["belfry_attempts_total"], "none is left out")
-	require.Equal(t, float64(hosts-hostsMax), got["belfry_deliveries_total other webpush delivered"])
-	require.Equal(t, float64(hosts-hostsMax), got["belfry_lane_pauses_total push host failing other"])
+	require.Equal(t, float64(hosts-labelsMax+len(wellKnownHosts)), got["belfry_deliveries_total other webpush delivered"])
+	require.Equal(t, float64(hosts-labelsMax), got["belfry_lane_pauses_total push host failing other"])
 	require.Equal(t, 1.0, got["belfry_attempts_total push-0.example webpush delivered 410"])
 	require.NotZero(t, got["belfry_attempts_total push-0.example webpush delivered 5xx"])
+}
+
+// An app's admin makes lanes by topics and projects.
+func TestMetrics_AreBoundedWhateverAppsDo(t *testing.T) {
+	m := newMetrics()
+	const topics = 500
+	for i := range topics {
+		m.observe(actors.LanePaused{Lane: fmt.Sprintf("shop:apns:org.example.app%d@api.push.apple.com", i), Cause: "credentials refused"})
+	}
+	m.observe(actors.LanePaused{Lane: "default:webpush:push.example", Cause: "push host failing"})
+	pauses := 0
+	got := m.read(t)
+	for name := range got {
+		if strings.HasPrefix(name, "belfry_lane_pauses_total ") {
+			pauses++
+		}
+	}
+	require.Equal(t, labelsMax+2, pauses)
+	require.Equal(t, float64(topics-labelsMax), got["belfry_lane_pauses_total credentials refused other"])
+	require.Contains(t, got, "belfry_lane_pauses_total push host failing default:webpush:push.example", "browsers' lanes have room of their own")
+}
+
+// Whoever came first, what goes to the push services that everybody uses is told apart.
+func TestMetrics_KnowTheGreatPushServices(t *testing.T) {
+	m := newMetrics()
+	for i := range 2 * labelsMax {
+		m.observe(attemptAt(fmt.Sprintf("push-%d.example", i), 201))
+	}
+	m.observe(actors.AttemptMade{Lane: "shop:fcm:my-project@fcm.googleapis.com", Result: push.Result{Outcome: push.Delivered, Status: 200}})
+	require.Equal(t, 1.0, m.read(t)["belfry_attempts_total fcm.googleapis.com fcm delivered 200"])
 }
 
 func TestMetrics_TakeAHostThatIsNoText(t *testing.T) {

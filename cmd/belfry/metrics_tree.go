@@ -17,7 +17,7 @@ const scrapeTimeout = 5 * time.Second
 
 // treeCollector reads from the System what it is at the moment.
 type treeCollector struct {
-	hosts  *hostLabels
+	lanes  laneLabels
 	system atomic.Pointer[actors.System] // nil between two terms
 }
 
@@ -76,7 +76,7 @@ func (c *treeCollector) collectLanes(ctx context.Context, system *actors.System,
 		if !present(lane) {
 			continue
 		}
-		label := c.hosts.laneLabel(nameOf(lane))
+		label := c.lanes.label(nameOf(lane))
 		if all[label] == nil {
 			all[label] = &laneFigures{}
 		}
