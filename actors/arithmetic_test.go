@@ -73,3 +73,13 @@ func TestRanges_CoverEveryShardOnce(t *testing.T) {
 		require.Equal(t, push.Shard(push.Shards-1), s.shardsOf(n-1).Last)
 	}
 }
+
+func TestRetryWait_IsTheVendorsLeastAndTheBackoff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 1000).Draw(t, "n")
+		wait := retryWait(n, push.Result{Outcome: push.Retry, AtLeast: 10 * time.Second})
+		require.Greater(t, wait, 10*time.Second)
+		require.LessOrEqual(t, wait, 10*time.Second+retryCap)
+		require.Equal(t, 3*time.Second, retryWait(n, push.Result{Outcome: push.Retry, AtLeast: 10 * time.Second, RetryAfter: 3 * time.Second}), "what was asked for wins")
+	})
+}

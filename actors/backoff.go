@@ -25,10 +25,10 @@ func backoff(base, limit time.Duration, n int) time.Duration {
 }
 
 // retryWait is how long to wait after the n-th attempt. What the push service
-// asked for wins.
+// asked for wins; what its vendor wants at least is waited before the back-off.
 func retryWait(n int, result push.Result) time.Duration {
 	if result.RetryAfter > 0 {
 		return min(max(result.RetryAfter, retryAfterMin), retryAfterMax)
 	}
-	return backoff(retryBase, retryCap, n)
+	return min(result.AtLeast+backoff(retryBase, retryCap, n), retryAfterMax)
 }

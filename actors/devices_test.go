@@ -72,6 +72,44 @@ func TestDevices_EachTopicProjectAndEnvironmentHasALaneOfItsOwn(t *testing.T) {
 	})
 }
 
+// An iPhone that came to FCM's project, for which the project has no key of
+// Apple's, fails for ever. That is no matter of the others.
+func TestDevices_ThoseThatAlwaysFailHoldUpNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		for i := range 20 {
+			name := fmt.Sprint("odd", i)
+			r.register(androidAt(fmt.Sprint("stranger", i), name, "example-shop"))
+			no := make([]answer, 100)
+			for i := range no {
+				no[i] = outcome(push.Retry, 401)
+			}
+			r.service.script(name, no...)
+		}
+		var healthy []string
+		for i := range 50 {
+			healthy = append(healthy, fmt.Sprint("user", i))
+			r.register(androidAt(healthy[i], fmt.Sprint("phone", i), "example-shop"))
+		}
+		var worst time.Duration
+		for i := range 60 {
+			if i < 20 {
+				r.notify(fmt.Sprint("stranger", i))
+			}
+			sent := time.Now()
+			for _, id := range r.notify(healthy...) {
+				for len(r.states(id)) == 0 {
+					time.Sleep(time.Second)
+				}
+			}
+			worst = max(worst, time.Since(sent))
+			time.Sleep(time.Minute)
+		}
+		require.Less(t, worst, 5*time.Second)
+		require.Empty(t, eventsOf[LanePaused](r))
+	})
+}
+
 func TestDevices_OneRefusalPausesTheirLaneAndNoOther(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)

@@ -65,13 +65,26 @@ func TestGate_ShutsWhenMoreThanHalfFails(t *testing.T) {
 
 func TestGate_OneUsersEndpointsDoNotShutIt(t *testing.T) {
 	g := newGateAt()
-	for range 15 {
+	for range 100 {
 		require.Equal(t, unchanged, g.note(userNamed("mallory"), broken, false, g.now))
 	}
 }
 
 func TestGate_ThrottlingIsNoFailure(t *testing.T) {
 	require.Equal(t, unchanged, newGateAt().gets(1000, slowed))
+}
+
+func TestGate_RestsForAsLongAsTheHostAsks(t *testing.T) {
+	g := newGateAt()
+	asked := slowed
+	asked.Pause = 40 * time.Second
+	require.Equal(t, shut, g.gets(1, asked))
+	require.Equal(t, causeAsked, g.cause)
+	require.Equal(t, 40*time.Second, g.until.Sub(g.now))
+	asked.Pause = 24 * time.Hour
+	require.Equal(t, shut, g.probe(asked))
+	require.Equal(t, retryAfterMax, g.until.Sub(g.now))
+	require.Equal(t, opened, g.probe(slowed), "one that is for this subscription alone")
 }
 
 func TestGate_ProbesOpenItOrShutItForLonger(t *testing.T) {
@@ -92,12 +105,36 @@ func TestGate_ShutsBeforeAFaultDeletesAllSubscriptions(t *testing.T) {
 	g := newGateAt()
 	require.Equal(t, unchanged, g.gets(2000, good, good, good, good, good, goneOne), "less than a fifth")
 	require.Equal(t, shut, g.gets(100, goneOne))
-	require.Equal(t, causeUnwanted, g.cause)
+	require.Equal(t, causeEnded, g.cause)
 	require.Equal(t, pauseBase, g.until.Sub(g.now))
 	require.Equal(t, "paused: 410 gone", g.state(g.now))
-	require.Equal(t, shut, g.probe(goneOne))
-	require.Equal(t, 2*pauseBase, g.until.Sub(g.now))
-	require.Equal(t, opened, g.probe(good))
+	for _, batch := range []int{slowStart, 2 * slowStart} {
+		for left := batch; left > 0; left-- {
+			require.Equal(t, left, g.permits(g.until, 128))
+			require.Equal(t, left == 1, g.probe(goneOne) == shut, "with the last of the batch")
+		}
+	}
+	require.Equal(t, 4*pauseBase, g.until.Sub(g.now))
+	require.Equal(t, unchanged, g.probe(goneOne))
+	require.Equal(t, opened, g.probe(good), "one that does well is enough")
+}
+
+// A message that the push service takes for nobody deletes nothing.
+func TestGate_ABadBroadcastDoesNotShutIt(t *testing.T) {
+	rejected := push.Result{Outcome: push.Rejected, Status: 400, Reason: "bad"}
+	require.Equal(t, unchanged, newGateAt().gets(5000, rejected))
+}
+
+func TestGate_ForgetsAnOldListAfterAQuietHour(t *testing.T) {
+	g := newGateAt()
+	require.Equal(t, shut, g.gets(200, goneOne))
+	g.probe(good)
+	require.Equal(t, unchanged, g.gets(2*endedBase-1, goneOne), "twice as many")
+	require.Equal(t, shut, g.gets(1, goneOne))
+	g.probe(good)
+	g.now = g.now.Add(2 * endedMemory)
+	require.Equal(t, unchanged, g.gets(endedBase-1, goneOne))
+	require.Equal(t, shut, g.gets(1, goneOne))
 }
 
 func TestGate_AnOldListOfSubscriptionsGetsThrough(t *testing.T) {
@@ -135,20 +172,23 @@ func TestTally_CountsTheLastSeconds(t *testing.T) {
 		var tally tally
 		at := time.Unix(1_800_000_000, 0)
 		var noted []time.Time
+		second := func(at time.Time) int64 { return int64(at.Sub(noted[0]) / time.Second) }
 		for range rapid.IntRange(0, 200).Draw(t, "sends") {
 			at = at.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "gap")) * time.Millisecond)
-			tally.add(at, true, false)
+			tally.add(at, userNamed("ann"), broken)
 			noted = append(noted, at)
 		}
 		at = at.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "later")) * time.Second)
 		seconds := rapid.IntRange(1, 60).Draw(t, "seconds")
 		want := 0
 		for _, n := range noted {
-			if at.Unix()-n.Unix() < int64(seconds) {
+			if second(at)-second(n) < int64(seconds) {
 				want++
 			}
 		}
-		require.Equal(t, count{sends: want, failed: want}, tally.sum(at, seconds))
+		got := tally.sum(at, seconds)
+		require.Equal(t, []int{want, want, 0}, []int{got.sends, got.failed, got.ended})
+		require.False(t, got.failedFor.areSeveral(), "it was one user")
 	})
 }
 

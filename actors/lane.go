@@ -114,10 +114,14 @@ func (l *lane) pump(ctx actor.Context) {
 }
 
 // next takes the first of the queue or, as a probe, the first that is for a
-// user who was not refused.
+// user who was not refused; or any, where subscriptions ended, for the first may
+// be of the same old list.
 func (l *lane) next() waitingSend {
 	i := 0
-	if l.gate.isShut() {
+	switch {
+	case l.gate.cause == causeEnded:
+		i = rand.N(len(l.queue))
+	case l.gate.isShut():
 		i = max(0, slices.IndexFunc(l.queue, func(w waitingSend) bool { return !l.gate.refused[w.message.Notification.User] }))
 	}
 	next := l.queue[i]
@@ -162,6 +166,8 @@ func (l *lane) room(now time.Time) (int, time.Time) {
 		return math.MaxInt, time.Time{}
 	case l.gate.until.Sub(now) > longest:
 		return few, l.gate.until
+	case l.gate.isShut() && now.Sub(l.gate.since) > longest: // pause after pause, however short
+		return few, now.Add(longest)
 	case l.gate.isShut() && l.gate.until.After(now):
 		return shutQueueMax, l.gate.until
 	case l.gate.isShut(): // the probe is under way

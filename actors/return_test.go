@@ -248,6 +248,24 @@ func TestParking_AHostThatThrottlesEverybodyHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+// What waits at a lane that is shut for a short time, again and again, is not
+// to fill memory.
+func TestParking_AQuotaThatStaysUsedUpHoldsUpNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Window, c.Ranges, c.LaneInFlight = 32, 1, 8 })
+		for i := range 100 {
+			user := fmt.Sprint("user-", i)
+			r.register(androidAt(user, user, "example-shop"))
+			r.service.script(user, times(500, answer{result: push.Result{Outcome: push.Retry, Status: 429, Pause: 30 * time.Second, AtLeast: time.Minute}})...)
+			r.notifyTTL(4*time.Hour, user)
+		}
+		r.subscribeAt("other.example", "bob")
+		bobs := r.notifyTTL(4*time.Hour, "bob")
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, bobs, r.service.got("bob"))
+	})
+}
+
 func TestCancel_WhileTheBacklogIsRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, slow := newSlowRig(t, 64)

@@ -45,6 +45,7 @@ type Result struct {
 	Status     int           // the HTTP status; 0 when there was no answer
 	Reason     string        // why, for a person: at most MaxReasonBytes, without secrets or endpoints
 	RetryAfter time.Duration // with Retry: what the push service asked for; 0 if it did not ask
+	AtLeast    time.Duration // with Retry, when it did not ask: what its vendor wants waited at least, each time; 0 for nothing
 
 	// Pause, with Retry or Refused: the push service wants rest from all that
 	// goes to it with these credentials, for so long. 0 if it concerns this
