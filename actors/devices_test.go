@@ -15,7 +15,7 @@ func phoneAt(user, name, topic string, environment push.Environment) push.Subscr
 	now := time.Now().Truncate(time.Millisecond)
 	return push.Subscription{
 		User: userNamed(user), Kind: push.APNs, Endpoint: push.Endpoint(name), Digest: push.DigestOf(push.Endpoint(name)),
-		Topic: topic, Environment: environment, CreatedAt: now, SeenAt: now,
+		Topic: topic, Environment: environment, CreatedAt: now, RegisteredAt: now, SeenAt: now,
 	}
 }
 
@@ -23,7 +23,7 @@ func androidAt(user, name, project string) push.Subscription {
 	now := time.Now().Truncate(time.Millisecond)
 	return push.Subscription{
 		User: userNamed(user), Kind: push.FCM, Endpoint: push.Endpoint(name), Digest: push.DigestOf(push.Endpoint(name)),
-		Project: project, CreatedAt: now, SeenAt: now,
+		Project: project, CreatedAt: now, RegisteredAt: now, SeenAt: now,
 	}
 }
 
@@ -243,5 +243,41 @@ func TestDevices_AKeyMismatchIsNoted(t *testing.T) {
 		r.notify("ann")
 		r.settle()
 		require.True(t, stored(), "noted again")
+	})
+}
+
+// The answer that a token is over comes after the app has registered it anew:
+// it is about the registration before.
+func TestDevices_GoneIsTheRegistrationThatWasSentTo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.register(phoneAt("ann", "a1", "org.example.shop", push.Production))
+		hold := make(chan struct{})
+		r.service.script("a1", answer{hold: hold, result: push.Result{Outcome: push.Gone, Status: 410, Reason: "Unregistered"}})
+		ids := r.notify("ann")
+		r.settle()
+		time.Sleep(time.Second)
+		again := phoneAt("ann", "a1", "org.example.shop", push.Sandbox)
+		r.register(again)
+		r.settle()
+		close(hold)
+		r.settle()
+		ids = append(ids, r.notify("ann")...)
+		r.settle()
+		for _, id := range ids {
+			require.Equal(t, []string{"delivered"}, r.states(id))
+		}
+		require.Equal(t, push.Sandbox, r.service.messages("a1")[0].Subscription.Environment)
+		found, err := r.store.ListSubscriptions(t.Context(), []push.User{again.User})
+		require.NoError(t, err)
+		require.Len(t, found[again.User], 1)
+
+		r.service.script("a1", answer{result: push.Result{Outcome: push.Gone, Status: 410, Reason: "Unregistered"}})
+		last := r.notify("ann")[0]
+		r.settle()
+		require.Equal(t, []string{"gone"}, r.states(last))
+		found, err = r.store.ListSubscriptions(t.Context(), []push.User{again.User})
+		require.NoError(t, err)
+		require.Empty(t, found[again.User])
 	})
 }

@@ -186,7 +186,9 @@ func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
 			rows.Deliveries = append(rows.Deliveries, r.delivery)
 		}
 		if r.delivery.State == push.StateGone {
-			rows.Gone = append(rows.Gone, store.UserSubscription{User: r.user, Digest: r.delivery.Subscription})
+			rows.Gone = append(rows.Gone, store.SubscriptionGone{
+				UserSubscription: store.UserSubscription{User: r.user, Digest: r.delivery.Subscription}, RegisteredAt: r.registered,
+			})
 		}
 		if r.finished {
 			rows.Finished = append(rows.Finished, r.delivery.Notification)

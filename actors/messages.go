@@ -53,10 +53,11 @@ type (
 	// record notes a final delivery, whether it was its notification's last,
 	// or a change.
 	record struct {
-		user     push.User
-		delivery push.Delivery // of no State when only finished is meant
-		finished bool
-		change   any // nil, or store.SubscriptionRest, store.SubscriptionSeen, mismatched, *park
+		user       push.User
+		delivery   push.Delivery // of no State when only finished is meant
+		registered time.Time     // with StateGone: push.Subscription.RegisteredAt of what is gone
+		finished   bool
+		change     any // nil, or store.SubscriptionRest, store.SubscriptionSeen, mismatched, *park
 	}
 
 	// mismatched notes push.Subscription.KeyMismatch.
@@ -225,7 +226,8 @@ type (
 	concluded struct {
 		generation  int
 		delivery    push.Delivery
-		keyMismatch bool // see push.Subscription.KeyMismatch
+		registered  time.Time // push.Subscription.RegisteredAt of what it was sent to last
+		keyMismatch bool      // see push.Subscription.KeyMismatch
 	}
 
 	// progressed tells that an attempt failed and another will follow.

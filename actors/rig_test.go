@@ -135,10 +135,11 @@ func (r *rig) subscribe(user, browser string) push.Subscription {
 
 func subscriptionAt(user, browser string) push.Subscription {
 	endpoint := push.Endpoint("https://push.example/" + browser)
+	now := time.Now().Truncate(time.Millisecond)
 	return push.Subscription{
 		User: userNamed(user), Kind: push.WebPush, Endpoint: endpoint, Digest: push.DigestOf(endpoint),
 		P256dh: make([]byte, 65), Auth: make([]byte, 16), VAPIDKey: make([]byte, 65),
-		CreatedAt: time.Now().Truncate(time.Millisecond), SeenAt: time.Now().Truncate(time.Millisecond),
+		CreatedAt: now, RegisteredAt: now, SeenAt: now,
 	}
 }
 

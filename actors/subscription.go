@@ -19,6 +19,7 @@ type subscription struct {
 
 	queue []*job // the first is in hand
 	phase phase
+	sent  time.Time // RegisteredAt of what the lane was given
 	gone  bool      // the push service said so: all that is left ends as gone
 	row   int       // failed attempts in a row
 	since time.Time // of the first of these; zero if that was before a rest
@@ -103,6 +104,7 @@ func (s *subscription) onSend(ctx actor.Context, m *send) {
 // onRenew takes the new keys for whatever has not begun to be sent.
 func (s *subscription) onRenew(ctx actor.Context, sub push.Subscription) {
 	s.subscription = sub
+	s.gone = false
 	if s.phase == atLane {
 		ctx.Request(s.system.lanes, &withdraw{key: s.lane})
 	}
@@ -154,7 +156,7 @@ func (s *subscription) proceed(ctx actor.Context) {
 
 // hand gives the notification in hand to the lane.
 func (s *subscription) hand(ctx actor.Context) {
-	s.phase = atLane
+	s.phase, s.sent = atLane, s.subscription.RegisteredAt
 	ctx.Request(s.system.lanes, &carry{
 		key:     s.lane,
 		message: push.Message{Notification: s.queue[0].notification, Subscription: s.subscription},
@@ -200,6 +202,10 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 		s.row = 0
 		s.conclude(ctx, push.StateRejected, result.Reason)
 	case push.Gone:
+		if s.subscription.RegisteredAt.After(s.sent) {
+			s.phase = idle // it was registered anew meanwhile: that is another question
+			return
+		}
 		s.gone = true
 		s.conclude(ctx, push.StateGone, result.Reason)
 	case push.Retry, push.Refused: // if the lane paused, it holds the next attempt back
@@ -282,7 +288,7 @@ func (s *subscription) conclude(ctx actor.Context, state push.State, reason stri
 
 // report tells the user that a notification is final here.
 func (s *subscription) report(ctx actor.Context, done *job, state push.State, reason string) {
-	ctx.Send(ctx.Parent(), &concluded{generation: s.generation, keyMismatch: done.last.KeyMismatch, delivery: push.Delivery{
+	ctx.Send(ctx.Parent(), &concluded{generation: s.generation, registered: s.sent, keyMismatch: done.last.KeyMismatch, delivery: push.Delivery{
 		Notification: done.notification.ID,
 		Subscription: s.subscription.Digest,
 		Kind:         s.subscription.Kind,

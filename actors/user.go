@@ -177,7 +177,7 @@ func (u *user) attach(ctx actor.Context, sub push.Subscription) {
 		}
 		u.branches[sub.Digest] = b
 	}
-	if b.pid != nil && !b.subscription.SameKeys(sub) {
+	if b.pid != nil && (!b.subscription.SameKeys(sub) || sub.RegisteredAt.After(b.subscription.RegisteredAt)) {
 		ctx.Send(b.pid, &renew{subscription: sub})
 	}
 	sub.Rest = b.subscription.Rest
@@ -312,11 +312,14 @@ func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	if b == nil || b.generation != c.generation || !b.drop(work) {
 		return // it was given to a later generation too
 	}
-	u.close(ctx, work, c.delivery)
+	u.close(ctx, work, c.delivery, c.registered)
 	switch c.delivery.State {
 	case push.StateDelivered:
 		u.noteSeen(ctx, b)
 	case push.StateGone:
+		if b.subscription.RegisteredAt.After(c.registered) {
+			break // and the store keeps it, too
+		}
 		b.removed = true
 		u.concludeOff(ctx, b, push.StateGone)
 	case push.StateRejected:
@@ -361,13 +364,14 @@ func (u *user) tidy(ctx actor.Context, b *branch) {
 }
 
 // close records a delivery. With its last one, the notification is finished.
-func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery) {
+// Registered is when what is gone was registered, if it is.
+func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery, registered time.Time) {
 	delete(work.live, delivery.Subscription)
 	finished := work.left == 0 && len(work.off) == 0
 	if finished {
 		delete(u.open, work.notification.ID)
 	}
-	u.record(ctx, &record{user: u.key, delivery: delivery, finished: finished})
+	u.record(ctx, &record{user: u.key, delivery: delivery, registered: registered, finished: finished})
 }
 
 // conclude records what became of a notification at a branch that holds it no
@@ -385,7 +389,7 @@ func (u *user) conclude(ctx actor.Context, b *branch, work *openWork, state push
 		Reason:       reason,
 		MessageID:    last.result.MessageID,
 		DoneAt:       time.Now(),
-	})
+	}, b.subscription.RegisteredAt)
 }
 
 // concludeAll ends all of a branch's work.

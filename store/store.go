@@ -99,6 +99,9 @@ type Apps interface {
 	GetApp(ctx context.Context, name string) (App, error)
 	// UpdateApp replaces Origins, VAPIDSubject and PushHosts; ErrNotFound.
 	UpdateApp(ctx context.Context, app App) error
+	// UpdateTokenSecret replaces TokenSecret alone; ErrNotFound. What it was
+	// may be found in the database's free space and log until they are used again.
+	UpdateTokenSecret(ctx context.Context, app App) error
 	// ListApps gives all apps by name.
 	ListApps(ctx context.Context) ([]App, error)
 }
@@ -141,6 +144,9 @@ type VAPIDKeys interface {
 	// CreateVAPIDKey adds a key pair; ErrExists if the app has this one,
 	// ErrNotFound if there is no such app.
 	CreateVAPIDKey(ctx context.Context, key VAPIDKey) error
+	// UpdateVAPIDKey replaces Private, the form in which it is kept, of the
+	// app's key pair with this Public; ErrNotFound. See UpdateTokenSecret.
+	UpdateVAPIDKey(ctx context.Context, key VAPIDKey) error
 	// ListVAPIDKeys gives an app's key pairs, the newest first.
 	ListVAPIDKeys(ctx context.Context, app string) ([]VAPIDKey, error)
 }
@@ -171,7 +177,7 @@ type Subscriptions interface {
 	// PutSubscription registers a subscription, unique by (app, digest).
 	//
 	// New: the row is inserted, with the Rest given. Known and of the same user:
-	// the keys, VAPIDKey, Topic, Environment, Project, SeenAt and ExpiresAt are
+	// the keys, VAPIDKey, Topic, Environment, Project, RegisteredAt, SeenAt and ExpiresAt are
 	// replaced, CreatedAt and Rest stay, and so does KeyMismatch unless the keys
 	// or VAPIDKey are others than before. Known and of another user: it moves, as
 	// if made anew; the answer names who had it.
@@ -279,8 +285,9 @@ type Group struct {
 	Deliveries []push.Delivery
 
 	// Gone removes subscriptions that the push service declared over. One that
-	// does not exist, or belongs to another user by now, is passed over.
-	Gone []UserSubscription
+	// does not exist, was registered anew meanwhile, or belongs to another user by
+	// now, is passed over.
+	Gone []SubscriptionGone
 
 	// Rests notes of subscriptions that they rest, or with the zero Rest that
 	// they no longer do. Of several for one subscription the last counts. One
@@ -302,6 +309,13 @@ type Group struct {
 	// Finished removes the pending rows of notifications whose last delivery
 	// is final. One that does not exist is passed over.
 	Finished []push.ID
+}
+
+// SubscriptionGone is a subscription that is over, as it was registered when
+// that was found out.
+type SubscriptionGone struct {
+	UserSubscription
+	RegisteredAt time.Time
 }
 
 // SubscriptionRest is how a subscription rests, as long as it is this user's.

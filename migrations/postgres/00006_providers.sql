@@ -11,7 +11,8 @@ ALTER TABLE subscriptions
     ADD COLUMN topic        text,       -- NULL unless APNs, like the next
     ADD COLUMN environment  smallint,
     ADD COLUMN project      text,       -- NULL unless FCM
-    ADD COLUMN key_mismatch boolean NOT NULL DEFAULT false;
+    ADD COLUMN key_mismatch boolean NOT NULL DEFAULT false,
+    ADD COLUMN registered_at timestamptz; -- NULL for created_at
 
 ALTER TABLE apps ADD COLUMN push_hosts text[]; -- NULL when there are none
 

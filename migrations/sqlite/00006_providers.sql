@@ -9,6 +9,8 @@ ALTER TABLE subscriptions ADD COLUMN environment  INTEGER;
 ALTER TABLE subscriptions ADD COLUMN project      TEXT;    -- NULL unless FCM
 ALTER TABLE subscriptions ADD COLUMN key_mismatch INTEGER NOT NULL DEFAULT 0;
 
+ALTER TABLE subscriptions ADD COLUMN registered_at INTEGER; -- NULL for created_at
+
 ALTER TABLE apps ADD COLUMN push_hosts TEXT; -- NULL when there are none
 
 CREATE TABLE credentials (

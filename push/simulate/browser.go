@@ -43,15 +43,16 @@ func NewBrowser(endpoint push.Endpoint) *Browser {
 func (b *Browser) Subscription(user push.User, vapidPublic []byte) push.Subscription {
 	now := time.Now().Truncate(time.Millisecond)
 	return push.Subscription{
-		User:      user,
-		Kind:      push.WebPush,
-		Digest:    push.DigestOf(b.endpoint),
-		Endpoint:  b.endpoint,
-		P256dh:    b.private.PublicKey().Bytes(),
-		Auth:      bytes.Clone(b.auth),
-		VAPIDKey:  bytes.Clone(vapidPublic),
-		CreatedAt: now,
-		SeenAt:    now,
+		User:         user,
+		Kind:         push.WebPush,
+		Digest:       push.DigestOf(b.endpoint),
+		Endpoint:     b.endpoint,
+		P256dh:       b.private.PublicKey().Bytes(),
+		Auth:         bytes.Clone(b.auth),
+		VAPIDKey:     bytes.Clone(vapidPublic),
+		CreatedAt:    now,
+		RegisteredAt: now,
+		SeenAt:       now,
 	}
 }
 

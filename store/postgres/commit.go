@@ -107,14 +107,16 @@ func queueDeliveries(batch *pgx.Batch, deliveries []push.Delivery) {
 // queueSubscriptions locks all that it will change first, in the order of their
 // keys: four changes one after the other would each begin anew.
 func queueSubscriptions(batch *pgx.Batch, group store.Group) {
-	changed := slices.Clone(group.Gone)
+	changed := slices.Clone(group.Mismatched)
+	for _, g := range group.Gone {
+		changed = append(changed, g.UserSubscription)
+	}
 	for _, r := range group.Rests {
 		changed = append(changed, r.UserSubscription)
 	}
 	for _, s := range group.Seen {
 		changed = append(changed, s.UserSubscription)
 	}
-	changed = append(changed, group.Mismatched...)
 	apps, digests, _ := subscriptionKeys(changed)
 	batch.Queue(`SELECT FROM subscriptions
 		WHERE (app, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))
@@ -133,10 +135,17 @@ func queueSubscriptions(batch *pgx.Batch, group store.Group) {
 	}
 }
 
-func queueGone(batch *pgx.Batch, gone []store.UserSubscription) {
-	apps, digests, users := subscriptionKeys(gone)
-	batch.Queue(`DELETE FROM subscriptions
-		WHERE (app, digest, usr) IN (SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[]))`, apps, digests, users)
+func queueGone(batch *pgx.Batch, gone []store.SubscriptionGone) {
+	n := len(gone)
+	keys, registered := make([]store.UserSubscription, n), make([]time.Time, n)
+	for i, g := range gone {
+		keys[i], registered[i] = g.UserSubscription, millis(g.RegisteredAt)
+	}
+	apps, digests, users := subscriptionKeys(keys)
+	batch.Queue(`DELETE FROM subscriptions s
+		USING unnest($1::text[], $2::bytea[], $3::text[], $4::timestamptz[]) AS g (app, digest, usr, registered_at)
+		WHERE s.app = g.app AND s.digest = g.digest AND s.usr = g.usr AND coalesce(s.registered_at, s.created_at) <= g.registered_at`,
+		apps, digests, users, registered)
 }
 
 // queueRests keeps, by DISTINCT ON, the last of several for one subscription: an

@@ -15,7 +15,7 @@ import (
 
 const (
 	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, topic, environment, project,
-		created_at, seen_at, expires_at, key_mismatch, ` + restColumns
+		created_at, seen_at, expires_at, key_mismatch, registered_at, ` + restColumns
 	restColumns = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
 )
 
@@ -66,14 +66,14 @@ func putSubscription(ctx context.Context, q querier, sub push.Subscription) (sto
 		sub.User.App, sub.Digest[:], sub.User.ID, int16(sub.Kind), string(sub.Endpoint),
 		orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
 		valueOrNull(sub.Topic), valueOrNull(int16(sub.Environment)), valueOrNull(sub.Project),
-		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), sub.KeyMismatch,
+		millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), sub.KeyMismatch, millisOrNull(sub.RegisteredAt),
 		rest.until, rest.notification, rest.attempts, rest.status, rest.reason,
 	}
-	renewal := []any{row[0], row[1], row[2], row[5], row[6], row[7], row[8], row[9], row[10], row[12], row[13]}
+	renewal := []any{row[0], row[1], row[2], row[5], row[6], row[7], row[8], row[9], row[10], row[12], row[13], row[15]}
 	for {
 		var put store.Put
 		err := q.QueryRow(ctx, `UPDATE subscriptions
-			SET p256dh = $4, auth = $5, vapid_key = $6, topic = $7, environment = $8, project = $9, seen_at = $10, expires_at = $11,
+			SET p256dh = $4, auth = $5, vapid_key = $6, topic = $7, environment = $8, project = $9, seen_at = $10, expires_at = $11, registered_at = $12,
 				key_mismatch = key_mismatch AND (p256dh, auth, vapid_key) IS NOT DISTINCT FROM ($4, $5, $6)
 			WHERE app = $1 AND digest = $2 AND usr = $3
 			RETURNING created_at, key_mismatch`, renewal...).Scan(&put.CreatedAt, &put.KeyMismatch)
@@ -81,14 +81,14 @@ func putSubscription(ctx context.Context, q querier, sub push.Subscription) (sto
 			return put, err
 		}
 		err = q.QueryRow(ctx, `INSERT INTO subscriptions (`+subscriptionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 			ON CONFLICT DO NOTHING
 			RETURNING created_at, key_mismatch, true`, row...).Scan(&put.CreatedAt, &put.KeyMismatch, &put.Created)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return put, err
 		}
 		err = q.QueryRow(ctx, `UPDATE subscriptions s
-			SET (`+subscriptionColumns+`) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+			SET (`+subscriptionColumns+`) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 			FROM (SELECT app, digest, usr FROM subscriptions
 				WHERE app = $1 AND digest = $2 AND usr <> $3 FOR UPDATE) AS had
 			WHERE s.app = had.app AND s.digest = had.digest
@@ -160,9 +160,12 @@ func scanSubscription(row pgx.Row) (push.Subscription, error) {
 	var rest nullableRest
 	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
 		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, orZero(&sub.Topic), orZero(&sub.Environment), orZero(&sub.Project),
-		&sub.CreatedAt, &sub.SeenAt, nullable(&sub.ExpiresAt), &sub.KeyMismatch,
+		&sub.CreatedAt, &sub.SeenAt, nullable(&sub.ExpiresAt), &sub.KeyMismatch, nullable(&sub.RegisteredAt),
 		&rest.until, &rest.notification, &rest.attempts, &rest.status, &rest.reason)
 	sub.Rest = rest.orZero()
+	if sub.RegisteredAt.IsZero() {
+		sub.RegisteredAt = sub.CreatedAt
+	}
 	return sub, err
 }
 

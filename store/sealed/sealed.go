@@ -22,6 +22,7 @@
 //
 // Apps and VAPID keys are older than sealing. What is exactly as long as their
 // secrets, 32 bytes, is not sealed and is read as it is: a sealed one is longer.
+// SealOlder seals them.
 package sealed
 
 import (
@@ -62,6 +63,12 @@ func (s sealedStore) GetApp(ctx context.Context, name string) (store.App, error)
 	return s.openApp(app)
 }
 
+// UpdateTokenSecret replaces TokenSecret alone, sealed.
+func (s sealedStore) UpdateTokenSecret(ctx context.Context, app store.App) error {
+	app.TokenSecret = s.sealer.seal(app.TokenSecret, rowOfApp(app))
+	return s.Store.UpdateTokenSecret(ctx, app)
+}
+
 // ListApps gives all apps by name.
 func (s sealedStore) ListApps(ctx context.Context) ([]store.App, error) {
 	apps, err := s.Store.ListApps(ctx)
@@ -72,6 +79,12 @@ func (s sealedStore) ListApps(ctx context.Context) ([]store.App, error) {
 func (s sealedStore) CreateVAPIDKey(ctx context.Context, key store.VAPIDKey) error {
 	key.Private = s.sealer.seal(key.Private, rowOfVAPIDKey(key))
 	return s.Store.CreateVAPIDKey(ctx, key)
+}
+
+// UpdateVAPIDKey replaces the private half, sealed.
+func (s sealedStore) UpdateVAPIDKey(ctx context.Context, key store.VAPIDKey) error {
+	key.Private = s.sealer.seal(key.Private, rowOfVAPIDKey(key))
+	return s.Store.UpdateVAPIDKey(ctx, key)
 }
 
 // ListVAPIDKeys gives an app's key pairs, the newest first.
@@ -121,7 +134,7 @@ func (s sealedStore) openCredential(credential store.Credential) (store.Credenti
 
 // openOrPlain opens what is sealed, and gives what is older than sealing.
 func (s sealedStore) openOrPlain(value []byte, row row) ([]byte, error) {
-	if len(value) == plainLength {
+	if isPlain(value) {
 		return value, nil
 	}
 	return s.sealer.open(value, row)

@@ -38,6 +38,15 @@ func (s *Store) UpdateApp(ctx context.Context, app store.App) error {
 	return nil
 }
 
+// UpdateTokenSecret replaces TokenSecret alone; ErrNotFound.
+func (s *Store) UpdateTokenSecret(ctx context.Context, app store.App) error {
+	result, err := s.writer.ExecContext(ctx, `UPDATE apps SET token_secret = ?2 WHERE name = ?1`, app.Name, app.TokenSecret)
+	if err := affected(result, err); err != nil {
+		return fmt.Errorf("update token secret of app %q: %w", app.Name, err)
+	}
+	return nil
+}
+
 // ListApps gives all apps by name.
 func (s *Store) ListApps(ctx context.Context) ([]store.App, error) {
 	rows, err := s.reader.QueryContext(ctx, `SELECT `+appColumns+` FROM apps ORDER BY name`)

@@ -52,7 +52,7 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 		delivery: prepare(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 			WHERE EXISTS (SELECT 1 FROM pending WHERE id = ?1)
 			ON CONFLICT DO NOTHING`),
-		gone: prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ?`),
+		gone: prepare(`DELETE FROM subscriptions WHERE app = ? AND digest = ? AND usr = ? AND coalesce(registered_at, created_at) <= ?`),
 		rest: prepare(`UPDATE subscriptions SET (` + restColumns + `) = (?4, ?5, ?6, ?7, ?8)
 			WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
 		seen:       prepare(`UPDATE subscriptions SET seen_at = ?4 WHERE app = ?1 AND digest = ?2 AND usr = ?3`),
@@ -112,8 +112,8 @@ func (c *commitStatements) insertAccepted(tx *sql.Tx, accepted []push.Notificati
 }
 
 func (c *commitStatements) changeSubscriptions(tx *sql.Tx, group store.Group) error {
-	err := forEach(tx, c.gone, group.Gone, func(remove *sql.Stmt, g store.UserSubscription) (sql.Result, error) {
-		return remove.Exec(g.User.App, g.Digest[:], g.User.ID)
+	err := forEach(tx, c.gone, group.Gone, func(remove *sql.Stmt, g store.SubscriptionGone) (sql.Result, error) {
+		return remove.Exec(g.User.App, g.Digest[:], g.User.ID, millis(g.RegisteredAt))
 	})
 	if err != nil {
 		return err

@@ -138,6 +138,7 @@ var (
 			"wal_autocheckpoint(4000)", // pages of 4 KiB: 16 MiB
 			"cache_size(-32768)",       // KiB, negative for SQLite's sake: 32 MiB
 			"foreign_keys(ON)",
+			"secure_delete(FAST)", // what was replaced does not stay readable in its page
 		},
 	}
 	readerOptions = url.Values{

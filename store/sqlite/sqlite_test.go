@@ -72,11 +72,12 @@ func TestOpen_OfSomethingElseSaysWhich(t *testing.T) {
 func TestOpen_HasThePragmasInForceOnEveryConnection(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
 	writer, reader := s.DBs()
-	const full, off = 2, 0
+	const full, fast, off = 2, 2, 0
 	require.Equal(t, 1, writer.Stats().MaxOpenConnections)
 	requirePragmas(t, writer, map[string]any{
 		"journal_mode": "wal", "synchronous": int64(full), "busy_timeout": int64(5000),
 		"wal_autocheckpoint": int64(4000), "cache_size": int64(-32768), "foreign_keys": int64(1), "query_only": int64(off),
+		"secure_delete": int64(fast),
 	})
 
 	require.Equal(t, 4, reader.Stats().MaxOpenConnections)

@@ -14,7 +14,7 @@ import (
 
 const (
 	subscriptionColumns = `app, digest, usr, kind, endpoint, p256dh, auth, vapid_key, topic, environment, project,
-		created_at, seen_at, expires_at, key_mismatch, ` + restColumns
+		created_at, seen_at, expires_at, key_mismatch, registered_at, ` + restColumns
 	restColumns = `rest_until, rest_notification, rest_attempts, rest_status, rest_reason`
 )
 
@@ -57,25 +57,25 @@ func putSubscription(tx *sql.Tx, sub push.Subscription) (store.Put, error) {
 	if err == nil && hadBy == sub.User.ID {
 		put := store.Put{CreatedAt: fromMillis(since)}
 		err := tx.QueryRow(`UPDATE subscriptions
-			SET p256dh = ?4, auth = ?5, vapid_key = ?6, topic = ?7, environment = ?8, project = ?9, seen_at = ?10, expires_at = ?11,
+			SET p256dh = ?4, auth = ?5, vapid_key = ?6, topic = ?7, environment = ?8, project = ?9, seen_at = ?10, expires_at = ?11, registered_at = ?12,
 				key_mismatch = key_mismatch AND p256dh IS ?4 AND auth IS ?5 AND vapid_key IS ?6
 			WHERE app = ?1 AND digest = ?2 AND usr = ?3
 			RETURNING key_mismatch`,
 			sub.User.App, sub.Digest[:], sub.User.ID,
 			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
 			valueOrNull(sub.Topic), valueOrNull(uint8(sub.Environment)), valueOrNull(sub.Project),
-			millis(sub.SeenAt), millisOrNull(sub.ExpiresAt)).Scan(&put.KeyMismatch)
+			millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), millisOrNull(sub.RegisteredAt)).Scan(&put.KeyMismatch)
 		return put, err
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return store.Put{}, err
 	}
 	_, err = tx.Exec(`INSERT OR REPLACE INTO subscriptions (`+subscriptionColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		append([]any{sub.User.App, sub.Digest[:], sub.User.ID, uint8(sub.Kind), string(sub.Endpoint),
 			orNull(sub.P256dh), orNull(sub.Auth), orNull(sub.VAPIDKey),
 			valueOrNull(sub.Topic), valueOrNull(uint8(sub.Environment)), valueOrNull(sub.Project),
-			millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), sub.KeyMismatch}, restOrNull(sub.Rest)...)...)
+			millis(sub.CreatedAt), millis(sub.SeenAt), millisOrNull(sub.ExpiresAt), sub.KeyMismatch, millisOrNull(sub.RegisteredAt)}, restOrNull(sub.Rest)...)...)
 	return store.Put{
 		Created: hadBy == "", MovedFrom: hadBy, CreatedAt: fromMillis(millis(sub.CreatedAt)), KeyMismatch: sub.KeyMismatch,
 	}, err
@@ -178,8 +178,11 @@ func scanSubscription(row row) (push.Subscription, error) {
 	rest := &sub.Rest
 	err := row.Scan(&sub.User.App, fixed(sub.Digest[:]), &sub.User.ID, &sub.Kind, (*string)(&sub.Endpoint),
 		&sub.P256dh, &sub.Auth, &sub.VAPIDKey, orZero(&sub.Topic), orZero(&sub.Environment), orZero(&sub.Project),
-		intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt), &sub.KeyMismatch,
+		intoTime(&sub.CreatedAt), intoTime(&sub.SeenAt), intoTime(&sub.ExpiresAt), &sub.KeyMismatch, intoTime(&sub.RegisteredAt),
 		intoTime(&rest.Until), nullable(fixed(rest.Notification[:])), orZero(&rest.Attempts), orZero(&rest.Status), orZero(&rest.Reason))
+	if sub.RegisteredAt.IsZero() {
+		sub.RegisteredAt = sub.CreatedAt
+	}
 	return sub, err
 }
 

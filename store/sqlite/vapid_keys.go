@@ -19,6 +19,15 @@ func (s *Store) CreateVAPIDKey(ctx context.Context, key store.VAPIDKey) error {
 	return nil
 }
 
+// UpdateVAPIDKey replaces Private; ErrNotFound if the app has no such key.
+func (s *Store) UpdateVAPIDKey(ctx context.Context, key store.VAPIDKey) error {
+	result, err := s.writer.ExecContext(ctx, `UPDATE vapid_keys SET private = ?3 WHERE app = ?1 AND public = ?2`, key.App, key.Public, key.Private)
+	if err := affected(result, err); err != nil {
+		return fmt.Errorf("update VAPID key of app %q: %w", key.App, err)
+	}
+	return nil
+}
+
 // ListVAPIDKeys gives an app's key pairs, the newest first.
 func (s *Store) ListVAPIDKeys(ctx context.Context, app string) ([]store.VAPIDKey, error) {
 	rows, err := s.reader.QueryContext(ctx, `SELECT `+vapidKeyColumns+` FROM vapid_keys WHERE app = ? ORDER BY created_at DESC, public`, app)

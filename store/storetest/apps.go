@@ -62,6 +62,21 @@ var appFacts = []fact{
 	{"UpdateOfUnknownIsNotFound", func(t *testing.T, s store.Store) {
 		require.ErrorIs(t, s.UpdateApp(t.Context(), NewSamples().App("shop")), store.ErrNotFound)
 	}},
+	{"UpdateTokenSecretReplacesItAlone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		want := createApp(t, s, samples, "shop")
+		other := createApp(t, s, samples, "other")
+
+		change := samples.App("shop") // with another time
+		change.Origins, change.VAPIDSubject, change.PushHosts = nil, "https://example.com/contact", nil
+		require.NoError(t, s.UpdateTokenSecret(t.Context(), change))
+		want.TokenSecret = change.TokenSecret
+		all, err := s.ListApps(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []store.App{other, want}, all)
+
+		require.ErrorIs(t, s.UpdateTokenSecret(t.Context(), samples.App("unknown")), store.ErrNotFound)
+	}},
 	{"AreListedByTheBytesOfTheirNames", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
 		want := []store.App{samples.App("a-z"), samples.App("a0"), samples.App("aa"), samples.App("b")}

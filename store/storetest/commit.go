@@ -44,7 +44,7 @@ var commitFacts = []fact{
 			err := s.Commit(t.Context(), store.Group{
 				Accepted:   twins,
 				Deliveries: []push.Delivery{samples.Delivery(first, sub)},
-				Gone:       []store.UserSubscription{keyOf(sub)},
+				Gone:       []store.SubscriptionGone{goneOf(sub)},
 				Rests:      []store.SubscriptionRest{{UserSubscription: keyOf(sub), Rest: samples.Rest(first)}},
 				Seen:       []store.SubscriptionSeen{{UserSubscription: keyOf(sub), At: samples.Now()}},
 				Mismatched: []store.UserSubscription{keyOf(sub)},
@@ -107,12 +107,25 @@ var commitFacts = []fact{
 		}
 		moved.User = bob
 		putSubscription(t, s, moved)
-		commit(t, s, store.Group{Gone: []store.UserSubscription{
-			{User: ann, Digest: moved.Digest}, {User: ann, Digest: gone.Digest}, {User: ann, Digest: push.Digest{1}},
-			{User: push.User{App: "other", ID: "ann"}, Digest: kept.Digest},
-		}})
+		never, elsewhere := gone, kept
+		never.Digest, elsewhere.User = push.Digest{1}, push.User{App: "other", ID: "ann"}
+		before := moved
+		before.User = ann
+		commit(t, s, store.Group{Gone: []store.SubscriptionGone{goneOf(before), goneOf(gone), goneOf(never), goneOf(elsewhere)}})
 		require.Equal(t, []push.Subscription{kept}, listSubscriptions(t, s, ann))
 		require.Equal(t, []push.Subscription{moved}, listSubscriptions(t, s, bob))
+	}},
+	{"KeepsWhatWasRegisteredAnewBeforeItWasFoundGone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		first := samples.IPhone(ann)
+		putSubscription(t, s, first)
+		again := first
+		again.RegisteredAt, again.SeenAt = samples.Now(), samples.Now()
+		putSubscription(t, s, again)
+		commit(t, s, store.Group{Gone: []store.SubscriptionGone{goneOf(first)}})
+		require.Equal(t, []push.Subscription{again}, listSubscriptions(t, s, ann))
+		commit(t, s, store.Group{Gone: []store.SubscriptionGone{goneOf(again)}})
+		require.Empty(t, listSubscriptions(t, s, ann))
 	}},
 	{"TakesManyRows", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
@@ -167,7 +180,7 @@ var commitFacts = []fact{
 			sub := samples.Phone(ann)
 			putSubscription(t, s, sub)
 			group.Deliveries = append(group.Deliveries, samples.Delivery(n, sub))
-			group.Gone = append(group.Gone, keyOf(sub))
+			group.Gone = append(group.Gone, goneOf(sub))
 			group.Parked = append(group.Parked, parking(n, Start))
 			group.Finished = append(group.Finished, n.ID)
 		}
@@ -204,7 +217,7 @@ var commitFacts = []fact{
 			{Rests: rests[:15], Mismatched: keys[15:]},
 			{Rests: rests[15:], Mismatched: keys[:15]},
 			{Rests: reversed(rests), Seen: seen[20:], Mismatched: reversed(keys)},
-			{Gone: []store.UserSubscription{rests[29].UserSubscription}, Rests: rests[:10], Seen: reversed(seen)},
+			{Gone: []store.SubscriptionGone{{UserSubscription: rests[29].UserSubscription, RegisteredAt: samples.Now()}}, Rests: rests[:10], Seen: reversed(seen)},
 		} {
 			all.Go(func() error {
 				for range 5 {
@@ -225,6 +238,10 @@ var commitFacts = []fact{
 
 func keyOf(sub push.Subscription) store.UserSubscription {
 	return store.UserSubscription{User: sub.User, Digest: sub.Digest}
+}
+
+func goneOf(sub push.Subscription) store.SubscriptionGone {
+	return store.SubscriptionGone{UserSubscription: keyOf(sub), RegisteredAt: sub.RegisteredAt}
 }
 
 func accepted(notifications ...push.Notification) store.Group {

@@ -80,19 +80,21 @@ func calls(ctx context.Context, s store.Store, sub push.Subscription, vapid stor
 	_, deleteUser := s.DeleteUser(ctx, sub.User)
 	_, maintain := s.Maintain(ctx, Start, Start, 1)
 	_, migrate := s.Migrate(ctx)
-	gone := store.Group{Gone: []store.UserSubscription{{User: sub.User, Digest: sub.Digest}}}
+	gone := store.Group{Gone: []store.SubscriptionGone{goneOf(sub)}}
 	return []call{
 		{"ping", s.Ping(ctx)},
 		{"", migrate},
 		{"create app", s.CreateApp(ctx, store.App{Name: "shop", VAPIDSubject: "mailto:a@example.com", TokenSecret: []byte{1}})},
 		{"get app", getApp},
 		{"update app", s.UpdateApp(ctx, store.App{Name: "shop"})},
+		{"update token secret", s.UpdateTokenSecret(ctx, store.App{Name: "other", TokenSecret: vapid.Private})},
 		{"list apps", listApps},
 		{"create API key", s.CreateAPIKey(ctx, key)},
 		{"find API key", findAPIKey},
 		{"list API keys", listAPIKeys},
 		{"delete API key", s.DeleteAPIKey(ctx, "shop", "0123456789ab")},
 		{"create VAPID key", s.CreateVAPIDKey(ctx, vapid)},
+		{"update VAPID key", s.UpdateVAPIDKey(ctx, vapid)},
 		{"list VAPID keys", listVAPIDKeys},
 		{"put credential", putCredential},
 		{"list credentials", listCredentials},

@@ -101,6 +101,30 @@ var vapidKeyFacts = []fact{
 		key.App = "other"
 		require.NoError(t, s.CreateVAPIDKey(t.Context(), key))
 	}},
+	{"UpdateReplacesItsPrivateHalfAlone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		createApp(t, s, samples, "other")
+		older, newer := samples.VAPIDKey("shop"), samples.VAPIDKey("shop")
+		sameOfOther := older
+		sameOfOther.App = "other"
+		for _, key := range []store.VAPIDKey{older, newer, sameOfOther} {
+			require.NoError(t, s.CreateVAPIDKey(t.Context(), key))
+		}
+		change := older
+		change.Private, change.CreatedAt = randomBytes(32), samples.Now()
+		require.NoError(t, s.UpdateVAPIDKey(t.Context(), change))
+
+		older.Private = change.Private
+		got, err := s.ListVAPIDKeys(t.Context(), "shop")
+		require.NoError(t, err)
+		require.Equal(t, []store.VAPIDKey{newer, older}, got)
+		got, err = s.ListVAPIDKeys(t.Context(), "other")
+		require.NoError(t, err)
+		require.Equal(t, []store.VAPIDKey{sameOfOther}, got)
+
+		require.ErrorIs(t, s.UpdateVAPIDKey(t.Context(), samples.VAPIDKey("shop")), store.ErrNotFound)
+	}},
 	{"OfAnUnknownAppIsRefused", func(t *testing.T, s store.Store) {
 		require.ErrorIs(t, s.CreateVAPIDKey(t.Context(), NewSamples().VAPIDKey("shop")), store.ErrNotFound)
 	}},

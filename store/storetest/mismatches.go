@@ -101,7 +101,7 @@ var mismatchFacts = []fact{
 			putSubscription(t, s, sub)
 		}
 		group := mismatched(gone, moved, kept)
-		group.Gone = []store.UserSubscription{keyOf(gone)}
+		group.Gone = []store.SubscriptionGone{goneOf(gone)}
 		group.Mismatched = append(group.Mismatched,
 			store.UserSubscription{User: ann, Digest: push.Digest{1}},
 			store.UserSubscription{User: push.User{App: "other", ID: "bob"}, Digest: moved.Digest})

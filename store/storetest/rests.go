@@ -111,7 +111,7 @@ var restFacts = []fact{
 		moved.User = bob
 		putSubscription(t, s, moved)
 		rest := samples.Rest(samples.Notification(ann))
-		group := store.Group{Gone: []store.UserSubscription{keyOf(gone)}}
+		group := store.Group{Gone: []store.SubscriptionGone{goneOf(gone)}}
 		for _, key := range []store.UserSubscription{
 			keyOf(gone), {User: ann, Digest: moved.Digest}, {User: ann, Digest: push.Digest{1}}, keyOf(kept),
 			{User: push.User{App: "other", ID: "ann"}, Digest: kept.Digest},
@@ -169,7 +169,7 @@ var seenFacts = []fact{
 		moved.User = bob
 		putSubscription(t, s, moved)
 		at := samples.Now()
-		group := store.Group{Gone: []store.UserSubscription{keyOf(gone)}}
+		group := store.Group{Gone: []store.SubscriptionGone{goneOf(gone)}}
 		for _, key := range []store.UserSubscription{
 			keyOf(gone), {User: ann, Digest: moved.Digest}, keyOf(kept), {User: ann, Digest: push.Digest{1}},
 			{User: push.User{App: "other", ID: "bob"}, Digest: moved.Digest},

@@ -63,15 +63,16 @@ func (s *Samples) Notifications(user push.User, n int) []push.Notification {
 func (s *Samples) Browser(user push.User) push.Subscription {
 	now := s.Now()
 	sub := push.Subscription{
-		User:      user,
-		Kind:      push.WebPush,
-		Endpoint:  push.Endpoint("https://push.example.net/" + unique(now)),
-		P256dh:    publicKey(),
-		Auth:      randomBytes(16),
-		VAPIDKey:  publicKey(),
-		CreatedAt: now,
-		SeenAt:    now,
-		ExpiresAt: now.Add(24 * time.Hour),
+		User:         user,
+		Kind:         push.WebPush,
+		Endpoint:     push.Endpoint("https://push.example.net/" + unique(now)),
+		P256dh:       publicKey(),
+		Auth:         randomBytes(16),
+		VAPIDKey:     publicKey(),
+		CreatedAt:    now,
+		RegisteredAt: now,
+		SeenAt:       now,
+		ExpiresAt:    now.Add(24 * time.Hour),
 	}
 	sub.Digest = push.DigestOf(sub.Endpoint)
 	return sub
@@ -82,12 +83,13 @@ func (s *Samples) Browser(user push.User) push.Subscription {
 func (s *Samples) Phone(user push.User) push.Subscription {
 	now := s.Now()
 	sub := push.Subscription{
-		User:      user,
-		Kind:      push.FCM,
-		Endpoint:  push.Endpoint("token:" + unique(now)),
-		Project:   "sample-project",
-		CreatedAt: now,
-		SeenAt:    now,
+		User:         user,
+		Kind:         push.FCM,
+		Endpoint:     push.Endpoint("token:" + unique(now)),
+		Project:      "sample-project",
+		CreatedAt:    now,
+		RegisteredAt: now,
+		SeenAt:       now,
 	}
 	sub.Digest = push.DigestOf(sub.Endpoint)
 	return sub
@@ -97,13 +99,14 @@ func (s *Samples) Phone(user push.User) push.Subscription {
 func (s *Samples) IPhone(user push.User) push.Subscription {
 	now := s.Now()
 	sub := push.Subscription{
-		User:        user,
-		Kind:        push.APNs,
-		Endpoint:    push.Endpoint(hex.EncodeToString(randomBytes(32))),
-		Topic:       "com.example.sample",
-		Environment: push.Production,
-		CreatedAt:   now,
-		SeenAt:      now,
+		User:         user,
+		Kind:         push.APNs,
+		Endpoint:     push.Endpoint(hex.EncodeToString(randomBytes(32))),
+		Topic:        "com.example.sample",
+		Environment:  push.Production,
+		CreatedAt:    now,
+		RegisteredAt: now,
+		SeenAt:       now,
 	}
 	sub.Digest = push.DigestOf(sub.Endpoint)
 	return sub

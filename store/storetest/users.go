@@ -79,7 +79,7 @@ var deleteUserFacts = []fact{
 					n := notifications[i]
 					err := s.Commit(t.Context(), store.Group{
 						Deliveries: []push.Delivery{samples.Delivery(n, sub)},
-						Gone:       []store.UserSubscription{{User: ann, Digest: sub.Digest}},
+						Gone:       []store.SubscriptionGone{goneOf(sub)},
 						Finished:   []push.ID{n.ID},
 					})
 					if err != nil {
