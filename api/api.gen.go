@@ -101,8 +101,8 @@ type App struct {
 	Credentials []Credential `json:"credentials"`
 	Name        string       `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -176,8 +176,8 @@ type CreatedApp struct {
 	Key  string `json:"key"`
 	Name string `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -213,6 +213,10 @@ type Credential struct {
 
 	// Settings What may be shown of it
 	Settings CredentialSettings `json:"settings"`
+
+	// Unusable It cannot be read any more, so it serves nothing, and `settings` has what can be shown of it. Give it again, or
+	// remove it. The log says why.
+	Unusable bool `json:"unusable,omitempty,omitzero"`
 }
 
 // CredentialSettings What may be shown of it
@@ -317,8 +321,8 @@ type NewApp struct {
 	// Name What you call it, 1 to 32 characters of a-z, 0-9 and `-`, not beginning or ending with `-`. It never changes.
 	Name string `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins,omitempty,omitzero"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -484,8 +488,8 @@ type NotificationBatch struct {
 	Results []BatchResult `json:"results"`
 }
 
-// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-// origin always may.
+// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 type Origins = []string
 
 // Problem defines model for Problem.

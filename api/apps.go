@@ -35,11 +35,8 @@ func NewTenant(name string, now time.Time) store.App {
 }
 
 // ListApps gives all apps.
-func (s *Server) ListApps(ctx context.Context, _ ListAppsRequestObject) (ListAppsResponseObject, error) {
-	all, err := s.apps.list(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) ListApps(_ context.Context, _ ListAppsRequestObject) (ListAppsResponseObject, error) {
+	all := s.apps.list()
 	answer := ListApps200JSONResponse{Apps: make([]App, len(all))}
 	for i, app := range all {
 		answer.Apps[i] = shownApp(app)
@@ -54,7 +51,7 @@ func (s *Server) CreateApp(ctx context.Context, request CreateAppRequestObject) 
 		return nil, err
 	}
 	if body.VapidSubject == "" {
-		operators, err := s.apps.get(ctx, push.DefaultApp)
+		operators, err := s.apps.get(push.DefaultApp)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +70,7 @@ func (s *Server) CreateApp(ctx context.Context, request CreateAppRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	made, err := s.apps.get(ctx, app.Name)
+	made, err := s.apps.get(app.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +84,7 @@ func (s *Server) CreateApp(ctx context.Context, request CreateAppRequestObject) 
 // createApp makes an app, its VAPID key and its first API key. One that was
 // begun before and has no VAPID key is made to the end.
 func (s *Server) createApp(ctx context.Context, app store.App) (secret string, err error) {
-	switch _, err := s.apps.get(ctx, app.Name); {
+	switch _, err := s.apps.get(app.Name); {
 	case err == nil:
 		return "", problem{
 			status: http.StatusConflict, code: "app_exists", field: "name",
@@ -129,27 +126,37 @@ func (s *Server) UpdateApp(ctx context.Context, request UpdateAppRequestObject) 
 		return nil, operatorOnly("push_hosts", "Only the operator may set push_hosts: use an admin key of the app default.")
 	}
 	err = s.change(ctx, app.Name, func(ctx context.Context) error {
-		current, err := s.config.Store.GetApp(ctx, app.Name)
+		current, err := s.apps.get(app.Name)
 		if err != nil {
 			return err
 		}
-		if err := request.Body.applyTo(&current); err != nil {
+		if err := request.Body.applyTo(&current.App); err != nil {
 			return err
 		}
-		return s.config.Store.UpdateApp(ctx, current)
+		return s.config.Store.UpdateApp(ctx, current.App)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if app, err = s.apps.get(ctx, app.Name); err != nil {
+	if app, err = s.apps.get(app.Name); err != nil {
 		return nil, err
 	}
 	return UpdateApp200JSONResponse(shownApp(app)), nil
 }
 
+// How much one app may have.
+const (
+	originsMax   = 100
+	pushHostsMax = 50
+	vapidKeysMax = 50
+)
+
 // applyTo checks what is given of an app's settings, and sets it.
 func (c *AppChange) applyTo(app *store.App) error {
 	if c.Origins != nil {
+		if n := len(*c.Origins); n > originsMax {
+			return invalid("origins", "These are %d origins, and an app has at most %d. Leave out those that are no longer used.", n, originsMax)
+		}
 		for i, origin := range *c.Origins {
 			if err := CheckOrigin(origin); err != nil {
 				return invalid(fmt.Sprintf("origins[%d]", i), "%s", sentence(err))
@@ -164,6 +171,9 @@ func (c *AppChange) applyTo(app *store.App) error {
 		app.VAPIDSubject = *c.VapidSubject
 	}
 	if c.PushHosts != nil {
+		if n := len(*c.PushHosts); n > pushHostsMax {
+			return invalid("push_hosts", "These are %d hosts, and an app has at most %d. Leave out those that are no longer used.", n, pushHostsMax)
+		}
 		app.PushHosts = nil
 		for i, entry := range *c.PushHosts {
 			host, err := webpush.ParseHost(entry)
@@ -200,6 +210,12 @@ func (s *Server) createVAPIDKey(ctx context.Context, app string) (store.VAPIDKey
 	if err != nil {
 		return store.VAPIDKey{}, err
 	}
+	if len(keys) >= vapidKeysMax {
+		return store.VAPIDKey{}, problem{
+			status: http.StatusConflict, code: "too_many_vapid_keys",
+			detail: fmt.Sprintf("The app has %d VAPID keys, and may have no more: none is removed, for browsers may have subscribed with it. Go on with the current one.", vapidKeysMax),
+		}
+	}
 	key := store.VAPIDKey{App: app, CreatedAt: time.Now().Truncate(time.Millisecond)}
 	if len(keys) > 0 && !key.CreatedAt.After(keys[0].CreatedAt) {
 		key.CreatedAt = keys[0].CreatedAt.Add(time.Millisecond)
@@ -217,7 +233,7 @@ func (s *Server) appNamed(ctx context.Context, name string) (tenant, error) {
 	if name != who.app && !who.operator() {
 		return tenant{}, operatorOnly("app", "This API key is of another app, and only the operator may act for any: use an admin key of the app itself, or of the app default.")
 	}
-	app, err := s.apps.get(ctx, name)
+	app, err := s.apps.get(name)
 	if errors.Is(err, store.ErrNotFound) {
 		return tenant{}, problem{
 			status: http.StatusNotFound, code: "no_such_app", field: "app",

@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -60,10 +62,7 @@ func TestApps_AreOfUseAtOnce(t *testing.T) {
 	require.Equal(t, r.app("shop"), list.Apps[2])
 	require.Equal(t, made.VapidKeys, list.Apps[2].VapidKeys)
 
-	again, err := api.New(t.Context(), r.config)
-	require.NoError(t, err)
-	r.url = newFront(t, again.Handler())
-	require.Equal(t, list.Apps[2], r.app("shop"), "after a restart")
+	require.Equal(t, list.Apps[2], r.with(func(*api.Config) {}).app("shop"), "after a restart")
 }
 
 func TestApps_BadInput(t *testing.T) {
@@ -323,7 +322,7 @@ func TestApps_AChangeTakesEffectEvenIfTheAnswerWasLost(t *testing.T) {
 	require.Equal(t, []string{"default"}, r.changed.list(), "the wiring looks again, too")
 }
 
-func TestApps_AChangeThatCannotBeReadIsLookedAtByTheNextToAsk(t *testing.T) {
+func TestApps_AChangeThatCannotBeReadIsReadAgain(t *testing.T) {
 	r, failing := newRig(t).failing()
 	body, _ := appleKey("com.example.app")
 	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/apps/default/credentials/ios", body: body}, nil)
@@ -333,8 +332,80 @@ func TestApps_AChangeThatCannotBeReadIsLookedAtByTheNextToAsk(t *testing.T) {
 	failing.fail("", "DeleteCredential", true)
 	require.Equal(t, http.StatusServiceUnavailable, r.do(request{method: "DELETE", path: "/v1/apps/default/credentials/ios"}).status)
 	require.Len(t, r.app("default").Credentials, 1, "what was known goes on being used")
-	require.Equal(t, http.StatusServiceUnavailable, r.do(request{path: "/v1/apps"}).status)
+	require.Equal(t, http.StatusServiceUnavailable, r.do(request{method: "PATCH", path: "/v1/apps/default", body: `{"origins":[]}`}).status)
+	require.Equal(t, []string{"default"}, r.changed.list())
 	failing.fail("", "", false)
-	require.Equal(t, "no_credential", r.do(phone).problem.Code)
+	require.Eventually(t, func() bool { return r.do(phone).problem.Code == "no_credential" }, 10*time.Second, 5*time.Millisecond)
 	require.Empty(t, r.app("default").Credentials)
+	require.Equal(t, []string{"default", "default"}, r.changed.list(), "the wiring looks again, too")
+	require.Len(t, r.changed.last().APNs, 1)
+}
+
+func TestApps_OneThatMayHaveBeenMadeIsNotSaidToBeNone(t *testing.T) {
+	r, failing := newRig(t).failing()
+	failing.fail("", "", true)
+	require.Equal(t, http.StatusServiceUnavailable, r.do(request{method: "POST", path: "/v1/apps", body: `{"name":"shop"}`}).status)
+	require.Equal(t, http.StatusServiceUnavailable, r.do(request{path: "/v1/apps/shop"}).status)
+	require.Equal(t, "no_such_app", r.do(request{path: "/v1/apps/none"}).problem.Code)
+	failing.fail("", "", false)
+	require.Equal(t, "app_exists", r.do(request{method: "POST", path: "/v1/apps", body: `{"name":"shop"}`}).problem.Code)
+	require.Len(t, r.app("shop").VapidKeys, 1)
+}
+
+func TestApps_AChangedSubjectIsUsedAtOnce(t *testing.T) {
+	r := newRig(t)
+	endpoint, laptop := r.browser()
+	r.subscribe("ann", laptop)
+	subject := func() string {
+		r.finished(r.send("ann"))
+		receipts := endpoint.Receipts()
+		token, _, _ := strings.Cut(strings.TrimPrefix(receipts[len(receipts)-1].Header.Get("Authorization"), "vapid t="), ",")
+		payload, err := push.DecodeBase64(strings.Split(token, ".")[1])
+		require.NoError(t, err)
+		var claims struct{ Sub string }
+		require.NoError(t, json.Unmarshal(payload, &claims))
+		return claims.Sub
+	}
+	require.Equal(t, "mailto:operator@belfry.dev", subject())
+	r.must(http.StatusOK, request{method: "PATCH", path: "/v1/apps/default", body: `{"vapid_subject":"mailto:new@belfry.dev"}`}, nil)
+	require.Equal(t, "mailto:new@belfry.dev", subject())
+}
+
+func TestApps_HaveBounds(t *testing.T) {
+	r := newRig(t)
+	list := func(n int, format string) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprintf(format, i))
+		}
+		return all
+	}
+	for _, c := range []struct {
+		field  string
+		max    int
+		format string
+	}{
+		{"origins", 100, "https://a%d.example.org"},
+		{"push_hosts", 50, "a%d.lan"},
+	} {
+		for _, ask := range []request{
+			{method: "PATCH", path: "/v1/apps/other", body: map[string]any{c.field: list(c.max+1, c.format)}},
+			{method: "POST", path: "/v1/apps", body: map[string]any{"name": "shop", c.field: list(c.max+1, c.format)}},
+		} {
+			got := r.do(ask)
+			require.Equal(t, http.StatusBadRequest, got.status, c.field)
+			require.Equal(t, c.field, got.problem.Field)
+			require.Contains(t, got.problem.Detail, fmt.Sprintf("at most %d", c.max))
+		}
+		r.must(http.StatusOK, request{method: "PATCH", path: "/v1/apps/other", body: map[string]any{c.field: list(c.max, c.format)}}, nil)
+	}
+
+	ask := request{method: "POST", path: "/v1/apps/other/vapid-keys"}
+	for range 49 {
+		r.must(http.StatusCreated, ask, nil)
+	}
+	got := r.do(ask)
+	require.Equal(t, http.StatusConflict, got.status)
+	require.Equal(t, "too_many_vapid_keys", got.problem.Code)
+	require.Contains(t, got.problem.Detail, "50")
+	require.Len(t, r.app("other").VapidKeys, 50)
 }

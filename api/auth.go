@@ -67,7 +67,7 @@ func (s *Server) identify(r *http.Request, needs scope) (caller, error) {
 	case !given:
 		return caller{}, errUnauthorized
 	case needs == userToken, needs == anyone && isToken(credential):
-		return s.verifyToken(r.Context(), credential, time.Now())
+		return s.verifyToken(credential, time.Now())
 	default:
 		return s.verifyKey(r.Context(), credential, needs)
 	}
@@ -130,7 +130,7 @@ func (s *Server) checkOrigin(r *http.Request, who caller) error {
 	if origin == "" || sameOrigin(origin, r) || who.app == "" {
 		return nil
 	}
-	app, err := s.apps.get(r.Context(), who.app)
+	app, err := s.apps.get(who.app)
 	if err != nil || slices.Contains(app.Origins, origin) {
 		return err
 	}

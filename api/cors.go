@@ -3,8 +3,12 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/belfryhq/belfry/push/webpush"
 )
 
 // forBrowsers are the paths that pages of other origins call.
@@ -39,11 +43,36 @@ func (s *Server) servePreflight(mux *http.ServeMux) {
 // CheckOrigin tells whether origin is one as browsers send it in the Origin
 // header (RFC 6454 §6.2). The error is a sentence that says what to write.
 func CheckOrigin(origin string) error {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) {
-		return fmt.Errorf("%q is not a web origin; write it as browsers do, in lower case and without a path: https://app.your.domain", origin)
+	wrong := func(remedy string) error { return fmt.Errorf("%q is not a web origin; %s", origin, remedy) }
+	scheme, host, _ := strings.Cut(origin, "://")
+	port := ownPort[scheme]
+	switch {
+	case strings.Contains(origin, "*"):
+		return wrong("write each one by itself, without *")
+	case strings.ContainsFunc(origin, func(r rune) bool { return r >= utf8.RuneSelf }):
+		return wrong("write the host in punycode, as browsers do: https://xn--bcher-kva.example")
+	case port != "" && strings.HasSuffix(host, port):
+		return wrong("leave the scheme's own port out, as browsers do: drop " + port)
+	case port == "" || !plainHost(host):
+		return wrong("write it as browsers do, in lower case and without a path: https://app.your.domain")
 	}
 	return nil
+}
+
+// ownPort is what browsers leave out of an origin, by its scheme.
+var ownPort = map[string]string{"https": ":443", "http": ":80"}
+
+// plainHost tells whether an origin's host, with or without a port, is written
+// as browsers do.
+func plainHost(host string) bool {
+	plain, err := webpush.ParseHost(host)
+	if err != nil {
+		return false
+	}
+	if addr, err := netip.ParseAddr(plain); err == nil && addr.Is6() {
+		plain = "[" + plain + "]"
+	}
+	return host == plain && !strings.Contains(host, "%")
 }
 
 // sameOrigin tells whether the Origin header names the server that the

@@ -33,29 +33,28 @@ func (s *Server) PutCredential(ctx context.Context, request PutCredentialRequest
 		return nil, operatorOnly(given.abroad, fmt.Sprintf("With %s, Belfry would speak to a server of the caller's choosing. Only the operator may do that: use an admin key of the app default.", given.abroad))
 	}
 	given.App, given.Name, given.CreatedAt = app.Name, request.Name, time.Now().Truncate(time.Millisecond)
-	shown, err := showCredential(given.Credential)
-	if err != nil {
-		return nil, err
-	}
 	var created bool
 	err = s.change(ctx, app.Name, func(ctx context.Context) error {
-		others, err := s.config.Store.ListCredentials(ctx, app.Name)
+		current, err := s.apps.get(app.Name)
 		if err != nil {
 			return err
 		}
-		if err := given.checkApart(others); err != nil {
+		if err := given.checkRoom(current); err != nil {
 			return err
 		}
-		created, err = s.config.Store.PutCredential(ctx, given.Credential)
+		if err := given.checkApart(current); err != nil {
+			return err
+		}
+		created, err = s.config.Store.PutCredential(ctx, given.row())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if created {
-		return PutCredential201JSONResponse(shown.shown()), nil
+		return PutCredential201JSONResponse(given.shown()), nil
 	}
-	return PutCredential200JSONResponse(shown.shown()), nil
+	return PutCredential200JSONResponse(given.shown()), nil
 }
 
 // DeleteCredential removes a credential.
@@ -65,11 +64,11 @@ func (s *Server) DeleteCredential(ctx context.Context, request DeleteCredentialR
 		return nil, err
 	}
 	err = s.change(ctx, app.Name, func(ctx context.Context) error {
-		current, err := s.apps.get(ctx, app.Name)
+		current, err := s.apps.get(app.Name)
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(current.credentials, func(c shownCredential) bool { return c.Name == request.Name }) {
+		if _, ok := current.credential(request.Name); !ok {
 			return problem{
 				status: http.StatusNotFound, code: "not_found", field: "name",
 				detail: "The app has no credential of this name. GET /v1/apps/{app} lists those that it has.",
@@ -85,10 +84,16 @@ func (s *Server) DeleteCredential(ctx context.Context, request DeleteCredentialR
 
 // givenCredential is a credential as it was given, checked.
 type givenCredential struct {
-	store.Credential
-	apns   *apns.Credential // with the kind APNs
-	fcm    *fcm.Credential  // with the kind FCM
-	abroad string           // the field by which it leads elsewhere than to Apple or Google; empty if it does not
+	credential
+	secret []byte
+	abroad string // the field by which it leads elsewhere than to Apple or Google; empty if it does not
+}
+
+// row is what to store.
+func (c givenCredential) row() store.Credential {
+	row := c.Credential
+	row.Secret = c.secret
+	return row
 }
 
 func credentialOf(body *NewCredential) (givenCredential, error) {
@@ -145,6 +150,9 @@ func (m members) check(what string) error {
 }
 
 func apnsCredentialOf(body *NewCredential) (givenCredential, error) {
+	if err := checkTopics(body.Topics); err != nil {
+		return givenCredential{}, err
+	}
 	settings := apns.Settings{
 		TeamID: body.TeamId, KeyID: body.KeyId, Topics: body.Topics, Host: body.Host, SandboxHost: body.SandboxHost,
 	}
@@ -165,11 +173,14 @@ func apnsCredentialOf(body *NewCredential) (givenCredential, error) {
 	if err != nil {
 		return givenCredential{}, err
 	}
-	encoded, err := json.Marshal(parsed.Settings())
-	if err != nil {
+	if err := checkTopics(parsed.Settings().Topics); err != nil {
+		return givenCredential{}, err
+	}
+	given := givenCredential{credential: credential{apple: parsed.Settings(), apns: parsed}, secret: parsed.Secret()}
+	given.Kind = push.APNs
+	if given.Settings, err = json.Marshal(given.apple); err != nil {
 		return givenCredential{}, fmt.Errorf("encode the settings of a credential: %w", err)
 	}
-	given := givenCredential{Credential: store.Credential{Kind: push.APNs, Settings: encoded, Secret: parsed.Secret()}, apns: parsed}
 	switch {
 	case body.Host != "":
 		given.abroad = "host"
@@ -206,11 +217,11 @@ func fcmCredentialOf(body *NewCredential) (givenCredential, error) {
 	if err != nil {
 		return givenCredential{}, err
 	}
-	encoded, err := json.Marshal(parsed.Settings())
-	if err != nil {
+	given := givenCredential{credential: credential{google: parsed.Settings(), fcm: parsed}, secret: parsed.Secret()}
+	given.Kind = push.FCM
+	if given.Settings, err = json.Marshal(given.google); err != nil {
 		return givenCredential{}, fmt.Errorf("encode the settings of a credential: %w", err)
 	}
-	given := givenCredential{Credential: store.Credential{Kind: push.FCM, Settings: encoded, Secret: parsed.Secret()}, fcm: parsed}
 	switch {
 	case body.Host != "":
 		given.abroad = "host"
@@ -220,59 +231,78 @@ func fcmCredentialOf(body *NewCredential) (givenCredential, error) {
 	return given, nil
 }
 
+const (
+	topicsMax      = 100 // of one credential
+	credentialsMax = 20  // of one app
+)
+
+func checkTopics(topics []string) error {
+	if len(topics) <= topicsMax {
+		return nil
+	}
+	return invalid("topics", "These are %d topics, and a credential serves at most %d. Give the others to a second credential.", len(topics), topicsMax)
+}
+
+// checkRoom refuses a credential that is one too many for its app.
+func (c givenCredential) checkRoom(app tenant) error {
+	if _, replaces := app.credential(c.Name); replaces || len(app.credentials) < credentialsMax {
+		return nil
+	}
+	return problem{
+		status: http.StatusConflict, code: "too_many_credentials", field: "name",
+		detail: fmt.Sprintf("The app has %d credentials, and may have no more. Replace one of them, or remove it first.", credentialsMax),
+	}
+}
+
 // checkApart refuses a credential that serves what another one of the app
-// does: which of the two to use could not be told. One that cannot be read
+// does: which of the two to use could not be told. One that cannot be used
 // serves nothing.
-func (c givenCredential) checkApart(others []store.Credential) error {
-	for _, stored := range others {
-		other, err := showCredential(stored)
-		if err != nil || other.Name == c.Name || other.Kind != c.Kind {
-			continue
-		}
-		if c.Kind == push.FCM {
-			if project := c.fcm.Settings().Project; other.fcm.Project == project {
-				return conflict("service_account", fmt.Sprintf("The credential %s is for the Firebase project %s already. Replace that one, or remove it first.", other.Name, project))
+func (c givenCredential) checkApart(app tenant) error {
+	own := newTopicSet(c.apple.Topics)
+	for _, other := range app.credentials {
+		switch {
+		case other.Name == c.Name || other.Kind != c.Kind || !other.usable():
+		case c.Kind == push.FCM:
+			if other.google.Project == c.google.Project {
+				return conflict("service_account", fmt.Sprintf("The credential %s is for the Firebase project %s already. Replace that one, or remove it first.", other.Name, c.google.Project))
 			}
-			continue
-		}
-		loaded, err := apns.Load(other.apns, stored.Secret)
-		if err != nil {
-			continue
-		}
-		if topic := sharedTopic(c.apns, loaded); topic != "" {
-			return conflict("topics", fmt.Sprintf("The credential %s serves the topic %s already. Replace that one, or leave the topic out here.", other.Name, topic))
+		default:
+			if topic := own.sharedWith(newTopicSet(other.apple.Topics)); topic != "" {
+				return conflict("topics", fmt.Sprintf("The credential %s serves the topic %s already. Replace that one, or leave the topic out here.", other.Name, topic))
+			}
 		}
 	}
 	return nil
 }
 
-// sharedTopic is one that both serve, if there is one. A bundle ID serves what
-// Apple puts behind it, too.
-func sharedTopic(a, b *apns.Credential) string {
-	for _, topic := range append(a.Settings().Topics, b.Settings().Topics...) {
-		if a.Serves(topic) && b.Serves(topic) {
-			return topic
+// topicSet is what a credential for APNs names.
+type topicSet map[string]bool
+
+func newTopicSet(topics []string) topicSet {
+	set := make(topicSet, len(topics))
+	for _, topic := range topics {
+		set[topic] = true
+	}
+	return set
+}
+
+// serves tells what apns.Credential.Serves does.
+func (s topicSet) serves(topic string) bool { return s[topic] || s[apns.BundleID(topic)] }
+
+// sharedWith is the first topic, in the order of the alphabet, that is named by
+// one and served by both; empty if there is none. A bundle ID serves what Apple
+// puts behind it, too.
+func (s topicSet) sharedWith(other topicSet) (shared string) {
+	for _, pair := range [][2]topicSet{{s, other}, {other, s}} {
+		for topic := range pair[0] {
+			if pair[1].serves(topic) && (shared == "" || topic < shared) {
+				shared = topic
+			}
 		}
 	}
-	return ""
+	return shared
 }
 
 func conflict(field, detail string) problem {
 	return problem{status: http.StatusConflict, code: "credential_conflict", field: field, detail: detail}
-}
-
-// shown is the credential as an answer shows it.
-func (c shownCredential) shown() Credential {
-	answer := Credential{Name: c.Name, Kind: c.Kind.String(), CreatedAt: c.CreatedAt.UTC()}
-	if c.Kind == push.FCM {
-		answer.Settings = CredentialSettings{
-			Project: c.fcm.Project, ClientEmail: c.fcm.ClientEmail, KeyId: c.fcm.KeyID, Host: c.fcm.Host,
-		}
-		return answer
-	}
-	answer.Settings = CredentialSettings{
-		TeamId: c.apns.TeamID, KeyId: c.apns.KeyID, Topics: c.apns.Topics,
-		Host: c.apns.Host, SandboxHost: c.apns.SandboxHost, ExpiresAt: utc(c.apns.Expires),
-	}
-	return answer
 }

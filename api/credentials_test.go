@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +11,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"strings"
@@ -20,6 +23,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/apns"
 )
 
 // with is a body with members changed, or taken out by nil.
@@ -251,4 +256,111 @@ func TestCredentials_LeadElsewhereForTheOperatorAlone(t *testing.T) {
 	for _, body := range []map[string]any{apple, google} {
 		r.must(http.StatusCreated, request{method: "PUT", path: "/v1/apps/other/credentials/" + body["kind"].(string), body: body, key: r.keys["other"]}, nil)
 	}
+}
+
+func TestCredentials_HaveBounds(t *testing.T) {
+	r := newRig(t)
+	topics := func(n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprintf("com.example.app%d", i))
+		}
+		return all
+	}
+	put := func(name string, topics ...string) answer {
+		body, _ := appleKey(topics...)
+		return r.do(request{method: "PUT", path: "/v1/apps/other/credentials/" + name, key: r.keys["other"], body: body})
+	}
+	got := put("ios", topics(101)...)
+	require.Equal(t, http.StatusBadRequest, got.status)
+	require.Equal(t, "topics", got.problem.Field)
+	require.Contains(t, got.problem.Detail, "at most 100")
+	require.Equal(t, http.StatusCreated, put("ios", topics(100)...).status)
+
+	for i := range 19 {
+		require.Equal(t, http.StatusCreated, put(fmt.Sprint("more-", i), fmt.Sprint("org.example.app", i)).status)
+	}
+	got = put("one-more", "org.example.more")
+	require.Equal(t, http.StatusConflict, got.status)
+	require.Equal(t, "too_many_credentials", got.problem.Code)
+	require.Contains(t, got.problem.Detail, "20")
+	require.Equal(t, http.StatusOK, put("ios", "org.example.more").status, "in another one's place it fits")
+}
+
+// A row that was damaged, or that another version wrote.
+func TestCredentials_ThatCannotBeUsedStopNothing(t *testing.T) {
+	r := newRig(t)
+	path := "/v1/apps/other/credentials/"
+	apple, _ := appleKey("com.example.app")
+	r.must(http.StatusCreated, request{method: "PUT", path: path + "ios", body: apple}, nil)
+	r.must(http.StatusCreated, request{method: "PUT", path: path + "android", body: googleAccount("belfry-demo")}, nil)
+	r.must(http.StatusCreated, request{method: "PUT", path: path + "web", body: googleAccount("belfry-web")}, nil)
+	rows, err := r.store.ListCredentials(t.Context(), "other")
+	require.NoError(t, err)
+	for _, row := range rows {
+		switch row.Name {
+		case "ios":
+			row.Settings = []byte(`{"team_id":"` + apple["team_id"].(string) + `","topics":"one"}`)
+		case "android":
+			row.Secret = []byte(`{}`)
+		case "web":
+			row.Kind = push.WebPush
+		}
+		_, err = r.store.PutCredential(t.Context(), row)
+		require.NoError(t, err)
+	}
+
+	var log bytes.Buffer
+	r = r.with(func(c *api.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	shown := r.app("other").Credentials
+	require.Len(t, shown, 3)
+	for _, c := range shown {
+		require.True(t, c.Unusable, c.Name)
+	}
+	require.Equal(t, "belfry-demo", shown[0].Settings.Project)
+	require.Equal(t, apple["team_id"], shown[1].Settings.TeamId)
+	for _, body := range []map[string]any{device(deviceToken), {"kind": "fcm", "token": registrationToken}} {
+		got := r.do(request{method: "PUT", path: "/v1/users/ann/subscriptions", key: r.keys["other"], body: body})
+		require.Equal(t, "no_credential", got.problem.Code)
+	}
+
+	// What is about the others says nothing more of it.
+	r.must(http.StatusOK, request{method: "PATCH", path: "/v1/apps/other", body: `{"origins":[]}`}, nil)
+	require.Equal(t, 3, strings.Count(log.String(), "\n"), log.String())
+	for _, secret := range append(secretsOf(t, apple), secretsOf(t, googleAccount("belfry-demo"))...) {
+		require.NotContains(t, log.String(), secret)
+	}
+
+	var put api.Credential
+	r.must(http.StatusOK, request{method: "PUT", path: path + "ios", body: apple}, &put)
+	require.False(t, put.Unusable)
+	r.must(http.StatusCreated, request{method: "PUT", path: path + "second", body: googleAccount("belfry-demo")}, nil)
+	for _, name := range []string{"android", "web"} {
+		r.must(http.StatusNoContent, request{method: "DELETE", path: path + name}, nil)
+	}
+	for _, c := range r.app("other").Credentials {
+		require.False(t, c.Unusable, c.Name)
+	}
+	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/users/ann/subscriptions", key: r.keys["other"], body: device(deviceToken)}, nil)
+}
+
+func TestCredentials_ThatAreReplacedAreHandedOver(t *testing.T) {
+	r := newRig(t)
+	apple, _ := appleKey("com.example.app")
+	ask := request{method: "PUT", path: "/v1/apps/default/credentials/ios", body: apple}
+	r.must(http.StatusCreated, ask, nil)
+	first, err := r.config.Directory.APNs(t.Context(), "default", "com.example.app")
+	require.NoError(t, err)
+	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/apps/default/credentials/android", body: googleAccount("belfry-demo")}, nil)
+	google, err := r.config.Directory.FCM(t.Context(), "default", "belfry-demo")
+	require.NoError(t, err)
+	r.must(http.StatusOK, ask, nil) // the same again
+	require.Equal(t, api.Change{App: "default"}, r.changed.last())
+
+	ask.body, _ = appleKey("com.example.app")
+	r.must(http.StatusOK, ask, nil)
+	require.Equal(t, api.Change{App: "default", APNs: []*apns.Credential{first}}, r.changed.last())
+	require.Same(t, first, r.changed.last().APNs[0])
+	r.must(http.StatusNoContent, request{method: "DELETE", path: "/v1/apps/default/credentials/android"}, nil)
+	require.Len(t, r.changed.last().FCM, 1)
+	require.Same(t, google, r.changed.last().FCM[0])
 }

@@ -142,7 +142,7 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
-	app, err := s.apps.get(r.Context(), push.DefaultApp)
+	app, err := s.apps.get(push.DefaultApp)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (s *Server) demoUser(r *http.Request) (push.User, tenant, error) {
 	if err != nil {
 		return push.User{}, tenant{}, err
 	}
-	app, err := s.apps.get(r.Context(), who.app)
+	app, err := s.apps.get(who.app)
 	if err != nil {
 		return push.User{}, tenant{}, err
 	}

@@ -18,9 +18,10 @@
 //
 // # Apps
 //
-// Only this process changes apps, through this Server. It holds them in memory
-// (directory.go), and a change takes effect with its answer, also for what
-// Config.Changed tells of it.
+// Only this process changes apps, through this Server: one change at a time for
+// each app. The Directory holds them in memory, and a change takes effect with
+// its answer, also for what Config.Changed tells of it. Senders ask the same
+// Directory for keys and credentials.
 //
 // # Errors
 //

@@ -17,7 +17,7 @@ import (
 func TestNotifications_WhatIsForAppsReachesThem(t *testing.T) {
 	r := newRig(t)
 	apple, key := appleKey("com.example.app")
-	service, err := simulate.OpenAPNs(simulate.APNsConfig{Config: simulate.Config{Authority: r.authority}, Keys: []simulate.APNsKey{key}})
+	service, err := simulate.OpenAPNs(simulate.APNsConfig{Config: simulate.Config{Authority: r.senders.authority}, Keys: []simulate.APNsKey{key}})
 	require.NoError(t, err)
 	t.Cleanup(service.Stop)
 	r.must(http.StatusCreated, request{method: "PUT", path: "/v1/apps/default/credentials/ios", body: with(apple, "host", service.URL())}, nil)

@@ -129,7 +129,7 @@ func (t tenant) subscriptionOf(user push.User, known []push.Subscription, body *
 		}
 	}
 	now := time.Now().Truncate(time.Millisecond)
-	sub := push.Subscription{User: user, Kind: kind, CreatedAt: now, SeenAt: now}
+	sub := push.Subscription{User: user, Kind: kind, CreatedAt: now, RegisteredAt: now, SeenAt: now}
 	switch kind {
 	case push.APNs:
 		err = t.readAPNs(&sub, body)

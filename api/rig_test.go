@@ -43,26 +43,37 @@ type rig struct {
 	vapid   []byte            // the default app's current public key
 	config  api.Config
 
-	authority *simulate.Authority // of simulators that the senders trust
-	changed   *changes            // what Config.Changed was called for
+	senders *senders
+	changed *changes // what Config.Changed was called with
 }
 
-// changes are the apps that were changed, in order.
+// changes are those of apps, in order.
 type changes struct {
-	mu   sync.Mutex
-	apps []string
+	mu  sync.Mutex
+	all []api.Change
 }
 
-func (c *changes) add(app string) {
+func (c *changes) add(change api.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.apps = append(c.apps, app)
+	c.all = append(c.all, change)
 }
 
-func (c *changes) list() []string {
+// list gives the apps' names.
+func (c *changes) list() (apps []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.apps)
+	for _, change := range c.all {
+		apps = append(apps, change.App)
+	}
+	return apps
+}
+
+// last gives the newest.
+func (c *changes) last() api.Change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[len(c.all)-1]
 }
 
 func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
@@ -75,9 +86,8 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	}
 	r.keys["other"] = r.addKey("other", "admin")
 
-	senders := newSenders(t, r)
-	r.authority, r.changed = senders.authority, &changes{}
-	config := actors.Config{Store: r.store, Providers: senders.providers()}
+	r.senders, r.changed = newSenders(t, r), &changes{}
+	config := actors.Config{Store: r.store, Providers: r.senders.providers()}
 	for _, c := range change {
 		c(&config)
 	}
@@ -89,13 +99,13 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
-	r.config = api.Config{Store: r.store, System: r.system, Checkers: senders.checkers(), Changed: r.changed.add, Demo: api.DemoPublic}
-	server, err := api.New(t.Context(), r.config)
-	require.NoError(t, err)
-	front := httptest.NewServer(server.Handler())
-	t.Cleanup(front.Close)
-	r.url = front.URL
-	return r
+	return r.with(func(c *api.Config) {
+		c.Store, c.System, c.Checkers, c.Demo = r.store, r.system, r.senders.checkers(), api.DemoPublic
+		c.Changed = func(change api.Change) {
+			r.changed.add(change)
+			r.senders.changed(change)
+		}
+	})
 }
 
 func (r *rig) addApp(name, origin string) (vapidPublic []byte) {
@@ -289,13 +299,18 @@ func newFront(t *testing.T, handler http.Handler) string {
 	return front.URL
 }
 
-// with serves the same rig by another configuration.
+// with serves the same rig by another configuration, as after a restart.
 func (r *rig) with(change func(*api.Config)) *rig {
 	r.Helper()
 	other := *r
 	change(&other.config)
-	server, err := api.New(r.Context(), other.config)
+	var err error
+	other.config.Directory, err = api.LoadDirectory(r.Context(), other.config.Store, other.config.Log)
 	require.NoError(r, err)
+	other.senders.apps.Store(other.config.Directory)
+	server, err := api.New(other.config)
+	require.NoError(r, err)
+	r.Cleanup(server.Close)
 	other.url = newFront(r.T, server.Handler())
 	return &other
 }

@@ -1,60 +1,72 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/apns"
 	"github.com/belfryhq/belfry/push/fcm"
 	"github.com/belfryhq/belfry/push/simulate"
 	"github.com/belfryhq/belfry/push/webpush"
-	"github.com/belfryhq/belfry/store"
 )
 
-// senders are real providers of every kind, with what the store has at the
-// moment that they ask.
+// senders are real providers of every kind, wired to the directory of the Server
+// that was made last.
 type senders struct {
-	store     store.Store
+	apps      atomic.Pointer[api.Directory]
 	authority *simulate.Authority // of simulators
 	web       *webpush.Provider
 	apple     *apns.Provider
 	google    *fcm.Provider
-	parsed    sync.Map // by name, settings and secret: a provider takes the pointer for the identity
 }
 
 func newSenders(t *testing.T, r *rig) *senders {
-	s := &senders{store: r.store}
+	var s senders
 	var err error
 	s.authority, err = simulate.NewAuthority()
 	require.NoError(t, err)
 	s.web, err = webpush.New(webpush.Config{
-		Key:        s.vapid,
-		AllowHosts: []string{strings.TrimPrefix(r.service.Origin(), "http://")},
-		AppHosts: func(app string) []string {
-			found, _ := r.store.GetApp(context.Background(), app)
-			return found.PushHosts
+		Key: func(ctx context.Context, app string, public []byte) (webpush.Key, error) {
+			return s.apps.Load().VAPIDKey(ctx, app, public)
 		},
+		AllowHosts: []string{strings.TrimPrefix(r.service.Origin(), "http://")},
+		AppHosts:   func(app string) []string { return s.apps.Load().PushHosts(app) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(s.web.Close)
-	s.apple, err = apns.New(apns.Config{Credential: s.apns, RootCAs: s.authority.Pool()})
+	s.apple, err = apns.New(apns.Config{RootCAs: s.authority.Pool(), Credential: func(ctx context.Context, app, topic string) (*apns.Credential, error) {
+		return s.apps.Load().APNs(ctx, app, topic)
+	}})
 	require.NoError(t, err)
 	t.Cleanup(s.apple.Close)
-	s.google, err = fcm.New(fcm.Config{Credential: s.fcm, RootCAs: s.authority.Pool()})
+	s.google, err = fcm.New(fcm.Config{RootCAs: s.authority.Pool(), Credential: func(ctx context.Context, app, project string) (*fcm.Credential, error) {
+		return s.apps.Load().FCM(ctx, app, project)
+	}})
 	require.NoError(t, err)
 	t.Cleanup(s.google.Close)
-	return s
+	return &s
+}
+
+// changed is what the wiring does.
+func (s *senders) changed(change api.Change) {
+	s.web.Forget(change.App)
+	for _, old := range change.APNs {
+		s.apple.Retire(old)
+	}
+	for _, old := range change.FCM {
+		s.google.Retire(old)
+	}
 }
 
 func (s *senders) providers() map[push.Kind]push.Provider {
@@ -63,58 +75,6 @@ func (s *senders) providers() map[push.Kind]push.Provider {
 
 func (s *senders) checkers() map[push.Kind]push.Checker {
 	return map[push.Kind]push.Checker{push.WebPush: s.web, push.APNs: s.apple, push.FCM: s.google}
-}
-
-func (s *senders) vapid(ctx context.Context, app string, public []byte) (webpush.Key, error) {
-	keys, err := s.store.ListVAPIDKeys(ctx, app)
-	for _, key := range keys {
-		if bytes.Equal(key.Public, public) {
-			return webpush.Key{Private: key.Private, Subject: "mailto:operator@belfry.dev"}, nil
-		}
-	}
-	return webpush.Key{}, err
-}
-
-func (s *senders) apns(ctx context.Context, app, topic string) (*apns.Credential, error) {
-	list, err := s.store.ListCredentials(ctx, app)
-	for _, c := range list {
-		var settings apns.Settings
-		if c.Kind != push.APNs || json.Unmarshal(c.Settings, &settings) != nil {
-			continue
-		}
-		loaded, err := apns.Load(settings, c.Secret)
-		if err != nil {
-			return nil, err
-		}
-		if loaded.Serves(topic) {
-			kept, _ := s.parsed.LoadOrStore(c.App+" "+string(c.Settings)+string(c.Secret), loaded)
-			return kept.(*apns.Credential), nil
-		}
-	}
-	if err == nil {
-		err = apns.ErrNoCredential
-	}
-	return nil, err
-}
-
-func (s *senders) fcm(ctx context.Context, app, project string) (*fcm.Credential, error) {
-	list, err := s.store.ListCredentials(ctx, app)
-	for _, c := range list {
-		var settings fcm.Settings
-		if c.Kind != push.FCM || json.Unmarshal(c.Settings, &settings) != nil || settings.Project != project {
-			continue
-		}
-		loaded, err := fcm.Load(settings, c.Secret)
-		if err != nil {
-			return nil, err
-		}
-		kept, _ := s.parsed.LoadOrStore(c.App+" "+string(c.Settings)+string(c.Secret), loaded)
-		return kept.(*fcm.Credential), nil
-	}
-	if err == nil {
-		err = fcm.ErrNoCredential
-	}
-	return nil, err
 }
 
 // appleKey is what a person gives of a key for APNs.

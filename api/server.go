@@ -29,19 +29,27 @@ type Store interface {
 
 // Config says what a Server works with.
 type Config struct {
-	Store    Store                      // required
-	System   *actors.System             // required
-	Checkers map[push.Kind]push.Checker // required: what can be sent, by kind of push service, of which none may be missing
-	Changed  func(app string)           // called after an app was changed, or may have been, and before the change is answered; default: nothing
-	Log      *slog.Logger               // internal errors; default: nothing
-	Demo     Demo                       // to whom /demo is served; default: to nobody
-	Metrics  prometheus.Gatherer        // what GET /metrics shows; without it, that is 404
+	Store     Store                      // required
+	Directory *Directory                 // required: the apps in the Store
+	System    *actors.System             // required
+	Checkers  map[push.Kind]push.Checker // required: what can be sent, by kind of push service, of which none may be missing
+	Log       *slog.Logger               // internal errors; default: nothing
+	Demo      Demo                       // to whom /demo is served; default: to nobody
+	Metrics   prometheus.Gatherer        // what GET /metrics shows; without it, that is 404
+
+	// Changed is called after an app was changed, or may have been, once the
+	// Directory has it as it is now: before the change is answered, or, where the
+	// Directory could not be told then, when it was. Calls for one app follow one
+	// another. Default: nothing.
+	Changed func(Change)
 }
 
 func (c *Config) validate() error {
 	switch {
 	case c.Store == nil:
 		return errors.New("Config.Store is missing")
+	case c.Directory == nil:
+		return errors.New("Config.Directory is missing")
 	case c.System == nil:
 		return errors.New("Config.System is missing")
 	}
@@ -55,24 +63,25 @@ func (c *Config) validate() error {
 
 // Server answers the API. Its handler may serve from many goroutines.
 type Server struct {
-	config Config
-	apps   *directory
-	keys   keyCache
+	config  Config
+	apps    *Directory
+	turns   *turns
+	retries *retries
+	keys    keyCache
 }
 
-// New makes a Server for the apps in the store.
-func New(ctx context.Context, config Config) (*Server, error) {
+// New makes a Server. It is to be closed.
+func New(config Config) (*Server, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	apps, err := openDirectory(ctx, config.Store)
-	if err != nil {
-		return nil, fmt.Errorf("load the apps: %w", err)
+	if config.Changed == nil {
+		config.Changed = func(Change) {}
 	}
-	return &Server{config: config, apps: apps}, nil
+	return &Server{config: config, apps: config.Directory, turns: newTurns(), retries: newRetries()}, nil
 }
 
 // Handler serves the API, the browser's files and, if configured, the demo.

@@ -115,7 +115,7 @@ func TestNew_NeedsACheckerOfEveryKind(t *testing.T) {
 		config := r.config
 		config.Checkers = maps.Clone(config.Checkers)
 		delete(config.Checkers, kind)
-		_, err := api.New(t.Context(), config)
+		_, err := api.New(config)
 		require.ErrorContains(t, err, "Config.Checkers has none for "+kind.String())
 	}
 }

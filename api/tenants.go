@@ -3,48 +3,21 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/push/apns"
-	"github.com/belfryhq/belfry/push/fcm"
 	"github.com/belfryhq/belfry/store"
 )
 
-// tenant is an app as requests need it. Its one secret is that of its user
-// tokens. It is not changed once it is made.
+// tenant is an app as it is kept in memory, ready for use. Its secrets are those
+// of its user tokens and VAPID keys, and what its credentials hold. It is not
+// changed once it is made.
 type tenant struct {
 	store.App
-	vapidKeys   []store.VAPIDKey // the newest, which is the current one, first; without the private halves
-	credentials []shownCredential
-	kinds       []push.Kind // what it can send with: Web Push, and what it has a credential for
-}
-
-// shownCredential is what may be shown of a credential.
-type shownCredential struct {
-	store.Credential               // without the secret
-	apns             apns.Settings // with the kind APNs
-	fcm              fcm.Settings  // with the kind FCM
-}
-
-func showCredential(c store.Credential) (shownCredential, error) {
-	c.Secret = nil
-	shown := shownCredential{Credential: c}
-	var err error
-	switch c.Kind {
-	case push.APNs:
-		err = json.Unmarshal(c.Settings, &shown.apns)
-	case push.FCM:
-		err = json.Unmarshal(c.Settings, &shown.fcm)
-	default:
-		err = fmt.Errorf("it is for %s", c.Kind)
-	}
-	if err != nil {
-		return shownCredential{}, fmt.Errorf("read the settings of the credential %s: %w", c.Name, err)
-	}
-	return shown, nil
+	vapidKeys   []store.VAPIDKey // the newest, which is the current one, first
+	credentials []credential     // by name
+	kinds       []push.Kind      // what it can send with: Web Push, and what it has a usable credential for
 }
 
 // vapidKey is the current key, which new subscriptions are made with.
@@ -66,7 +39,9 @@ func (t tenant) vapidKeyOf(given string) ([]byte, error) {
 func (t tenant) topics() []string {
 	var all []string
 	for _, c := range t.credentials {
-		all = append(all, c.apns.Topics...)
+		if c.apns != nil {
+			all = append(all, c.apple.Topics...)
+		}
 	}
 	return all
 }
@@ -75,43 +50,65 @@ func (t tenant) topics() []string {
 func (t tenant) projects() []string {
 	var all []string
 	for _, c := range t.credentials {
-		if c.Kind == push.FCM {
-			all = append(all, c.fcm.Project)
+		if c.fcm != nil {
+			all = append(all, c.google.Project)
 		}
 	}
 	return all
 }
 
+// credential finds one by name.
+func (t tenant) credential(name string) (c credential, ok bool) {
+	i := slices.IndexFunc(t.credentials, func(c credential) bool { return c.Name == name })
+	if i < 0 {
+		return credential{}, false
+	}
+	return t.credentials[i], true
+}
+
+// changeTo is the change that made the app what it is now.
+func (t tenant) changeTo(name string, now tenant) Change {
+	change := Change{App: name}
+	for _, old := range t.credentials {
+		switch kept := slices.ContainsFunc(now.credentials, func(c credential) bool { return c.apns == old.apns && c.fcm == old.fcm }); {
+		case kept:
+		case old.apns != nil:
+			change.APNs = append(change.APNs, old.apns)
+		case old.fcm != nil:
+			change.FCM = append(change.FCM, old.fcm)
+		}
+	}
+	return change
+}
+
 // readTenant reads an app from the store. One without a VAPID key is not made
-// to the end, and as good as none.
-func readTenant(ctx context.Context, from Store, name string) (tenant, error) {
+// to the end, and as good as none. What has not changed since before is taken
+// from there. A credential that cannot be used is logged.
+func readTenant(ctx context.Context, from Store, name string, before tenant, log *slog.Logger) (tenant, error) {
 	app, err := from.GetApp(ctx, name)
 	if err != nil {
 		return tenant{}, err
 	}
-	keys, err := from.ListVAPIDKeys(ctx, name)
-	if err != nil {
+	t := tenant{App: app, kinds: []push.Kind{push.WebPush}}
+	if t.vapidKeys, err = from.ListVAPIDKeys(ctx, name); err != nil {
 		return tenant{}, err
 	}
-	if len(keys) == 0 {
+	if len(t.vapidKeys) == 0 {
 		return tenant{}, store.ErrNotFound
 	}
-	t := tenant{App: app, kinds: []push.Kind{push.WebPush}}
-	for _, key := range keys {
-		key.Private = nil
-		t.vapidKeys = append(t.vapidKeys, key)
-	}
-	credentials, err := from.ListCredentials(ctx, name)
+	rows, err := from.ListCredentials(ctx, name)
 	if err != nil {
 		return tenant{}, err
 	}
-	for _, c := range credentials {
-		shown, err := showCredential(c)
-		if err != nil {
-			return tenant{}, err
+	for _, row := range rows {
+		c, known := before.kept(row)
+		if !known {
+			if c, err = readCredential(row); err != nil {
+				log.ErrorContext(ctx, "a credential cannot be used; give it again, or remove it", "app", name, "credential", row.Name, "error", err)
+			}
 		}
-		t.credentials = append(t.credentials, shown)
-		if !slices.Contains(t.kinds, c.Kind) {
+		t.credentials = append(t.credentials, c)
+		if c.usable() && !slices.Contains(t.kinds, c.Kind) {
 			t.kinds = append(t.kinds, c.Kind)
 		}
 	}
@@ -121,7 +118,7 @@ func readTenant(ctx context.Context, from Store, name string) (tenant, error) {
 
 // tenantOf is the caller's app.
 func (s *Server) tenantOf(ctx context.Context) (tenant, error) {
-	return s.apps.get(ctx, callerOf(ctx).app)
+	return s.apps.get(callerOf(ctx).app)
 }
 
 // GetConfig gives the caller's app, or the default one, its public settings.
@@ -130,7 +127,7 @@ func (s *Server) GetConfig(ctx context.Context, _ GetConfigRequestObject) (GetCo
 	if name == "" {
 		name = push.DefaultApp
 	}
-	app, err := s.apps.get(ctx, name)
+	app, err := s.apps.get(name)
 	if err != nil {
 		return nil, err
 	}

@@ -65,10 +65,10 @@ func sign(app store.App, c claims) string {
 }
 
 // verifyToken says whose token this is.
-func (s *Server) verifyToken(ctx context.Context, token string, now time.Time) (caller, error) {
+func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) {
-		app, err := s.apps.get(ctx, c.Issuer)
+		app, err := s.apps.get(c.Issuer)
 		return app.TokenSecret, err
 	}, jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithTimeFunc(func() time.Time { return now }))
 	if errors.Is(err, actors.ErrUnavailable) {

@@ -100,8 +100,8 @@ type App struct {
 	Credentials []Credential `json:"credentials"`
 	Name        string       `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -175,8 +175,8 @@ type CreatedApp struct {
 	Key  string `json:"key"`
 	Name string `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -212,6 +212,10 @@ type Credential struct {
 
 	// Settings What may be shown of it
 	Settings CredentialSettings `json:"settings"`
+
+	// Unusable It cannot be read any more, so it serves nothing, and `settings` has what can be shown of it. Give it again, or
+	// remove it. The log says why.
+	Unusable bool `json:"unusable,omitempty,omitzero"`
 }
 
 // CredentialSettings What may be shown of it
@@ -316,8 +320,8 @@ type NewApp struct {
 	// Name What you call it, 1 to 32 characters of a-z, 0-9 and `-`, not beginning or ending with `-`. It never changes.
 	Name string `json:"name"`
 
-	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-	// origin always may.
+	// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+	// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 	Origins Origins `json:"origins,omitempty,omitzero"`
 
 	// PushHosts Push services in the operator's own network, each `host` or `host:port`, that browsers and UnifiedPush may subscribe at:
@@ -483,8 +487,8 @@ type NotificationBatch struct {
 	Results []BatchResult `json:"results"`
 }
 
-// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`. Pages of Belfry's own
-// origin always may.
+// Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
+// be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 type Origins = []string
 
 // Problem defines model for Problem.
@@ -859,7 +863,9 @@ type ClientInterface interface {
 
 	// UpdateAppWithBody Change an app's settings, at once
 	//
-	// What is given replaces what was there; what is not given stays.
+	// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+	// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+	// where they are set.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -868,7 +874,9 @@ type ClientInterface interface {
 
 	// UpdateApp Change an app's settings, at once
 	//
-	// What is given replaces what was there; what is not given stays.
+	// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+	// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+	// where they are set.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -886,7 +894,7 @@ type ClientInterface interface {
 	//
 	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-	// topic, and two for FCM not the same project.
+	// topic, and two for FCM not the same project. An app has at most 20 credentials.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -897,7 +905,7 @@ type ClientInterface interface {
 	//
 	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-	// topic, and two for FCM not the same project.
+	// topic, and two for FCM not the same project. An app has at most 20 credentials.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -907,7 +915,7 @@ type ClientInterface interface {
 	// CreateVAPIDKey Make a new VAPID key, and make it the current one
 	//
 	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
-	// opened next. Subscriptions made with an older key go on being sent to with that one.
+	// opened next. Subscriptions made with an older key go on being sent to with that one. An app has at most 50 keys.
 	//
 	// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
 	CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1247,7 +1255,9 @@ func (c *Client) GetApp(ctx context.Context, app AppName, reqEditors ...RequestE
 
 // UpdateAppWithBody Change an app's settings, at once
 //
-// What is given replaces what was there; what is not given stays.
+// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+// where they are set.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1266,7 +1276,9 @@ func (c *Client) UpdateAppWithBody(ctx context.Context, app AppName, contentType
 
 // UpdateApp Change an app's settings, at once
 //
-// What is given replaces what was there; what is not given stays.
+// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+// where they are set.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1304,7 +1316,7 @@ func (c *Client) DeleteCredential(ctx context.Context, app AppName, name Credent
 //
 // Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 // far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-// topic, and two for FCM not the same project.
+// topic, and two for FCM not the same project. An app has at most 20 credentials.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1325,7 +1337,7 @@ func (c *Client) PutCredentialWithBody(ctx context.Context, app AppName, name Cr
 //
 // Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 // far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-// topic, and two for FCM not the same project.
+// topic, and two for FCM not the same project. An app has at most 20 credentials.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1345,7 +1357,7 @@ func (c *Client) PutCredential(ctx context.Context, app AppName, name Credential
 // CreateVAPIDKey Make a new VAPID key, and make it the current one
 //
 // From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
-// opened next. Subscriptions made with an older key go on being sent to with that one.
+// opened next. Subscriptions made with an older key go on being sent to with that one. An app has at most 50 keys.
 //
 // Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
 func (c *Client) CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3017,7 +3029,9 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAppWithBodyWithResponse Change an app's settings, at once
 	//
-	// What is given replaces what was there; what is not given stays.
+	// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+	// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+	// where they are set.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3026,7 +3040,9 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateAppWithResponse Change an app's settings, at once
 	//
-	// What is given replaces what was there; what is not given stays.
+	// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+	// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+	// where they are set.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3046,7 +3062,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-	// topic, and two for FCM not the same project.
+	// topic, and two for FCM not the same project. An app has at most 20 credentials.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3057,7 +3073,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 	// far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-	// topic, and two for FCM not the same project.
+	// topic, and two for FCM not the same project. An app has at most 20 credentials.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3067,7 +3083,7 @@ type ClientWithResponsesInterface interface {
 	// CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
 	//
 	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
-	// opened next. Subscriptions made with an older key go on being sent to with that one.
+	// opened next. Subscriptions made with an older key go on being sent to with that one. An app has at most 50 keys.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4680,7 +4696,9 @@ func (c *ClientWithResponses) GetAppWithResponse(ctx context.Context, app AppNam
 
 // UpdateAppWithBodyWithResponse Change an app's settings, at once
 //
-// What is given replaces what was there; what is not given stays.
+// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+// where they are set.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4695,7 +4713,9 @@ func (c *ClientWithResponses) UpdateAppWithBodyWithResponse(ctx context.Context,
 
 // UpdateAppWithResponse Change an app's settings, at once
 //
-// What is given replaces what was there; what is not given stays.
+// What is given replaces what was there; what is not given stays. Of the app `default`, what the service is started with
+// wins again at its next start: `BELFRY_VAPID_SUBJECT` for `vapid_subject` and `BELFRY_ALLOWED_ORIGINS` for `origins`,
+// where they are set.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4727,7 +4747,7 @@ func (c *ClientWithResponses) DeleteCredentialWithResponse(ctx context.Context, 
 //
 // Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 // far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-// topic, and two for FCM not the same project.
+// topic, and two for FCM not the same project. An app has at most 20 credentials.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4744,7 +4764,7 @@ func (c *ClientWithResponses) PutCredentialWithBodyWithResponse(ctx context.Cont
 //
 // Takes the place of the app's credential of this name, if there is one, at once. It is checked before it is stored, as
 // far as that can be done without asking Apple or Google. Two APNs credentials of an app must not serve the same
-// topic, and two for FCM not the same project.
+// topic, and two for FCM not the same project. An app has at most 20 credentials.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4760,7 +4780,7 @@ func (c *ClientWithResponses) PutCredentialWithResponse(ctx context.Context, app
 // CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
 //
 // From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
-// opened next. Subscriptions made with an older key go on being sent to with that one.
+// opened next. Subscriptions made with an older key go on being sent to with that one. An app has at most 50 keys.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -18,7 +18,7 @@ type appCommand struct {
 	Show             appShowCommand       `cmd:"" help:"Show an app's settings, VAPID keys and credentials."`
 	Create           appCreateCommand     `cmd:"" help:"Make an app and print its first admin key, once."`
 	Set              appSetCommand        `cmd:"" help:"Change an app's settings, at once."`
-	VAPID            appVAPIDCommand      `cmd:"" name:"vapid" help:"Make a new current VAPID key and print its public half."`
+	RotateVAPID      appRotateCommand     `cmd:"" name:"rotate-vapid" help:"Make a new current VAPID key, in the place of the one before, and print its public half."`
 	APNs             appAPNsCommand       `cmd:"" name:"apns" help:"Give an app what it proves itself with to APNs, for Apple's devices."`
 	FCM              appFCMCommand        `cmd:"" name:"fcm" help:"Give an app what it proves itself with to FCM, for Android."`
 	RemoveCredential appCredentialCommand `cmd:"" help:"Remove one of an app's credentials."`
@@ -49,7 +49,7 @@ func (c *appListCommand) Run(ctx context.Context, to streams) error {
 		for _, c := range app.Credentials {
 			credentials = append(credentials, fmt.Sprintf("%s (%s)", c.Name, c.Kind))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", app.Name, app.CreatedAt.Local().Format(time.DateTime), orNone(credentials), orNone(app.Origins))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(app.Name), app.CreatedAt.Local().Format(time.DateTime), printable(orNone(credentials)), printable(orNone(app.Origins)))
 	}
 	return table.Flush()
 }
@@ -90,7 +90,7 @@ func showApp(to io.Writer, app *client.App) error {
 			values = []string{"none"}
 		}
 		for _, value := range values {
-			fmt.Fprintf(table, "%s\t%s\n", name, value)
+			fmt.Fprintf(table, "%s\t%s\n", name, printable(value))
 			name = ""
 		}
 	}
@@ -147,9 +147,9 @@ func (c *appCreateCommand) Run(ctx context.Context, to streams) error {
 type appSetCommand struct {
 	remoteFlags  `embed:""`
 	Name         string   `arg:"" help:"The app."`
-	Origin       []string `xor:"origins" placeholder:"ORIGIN" help:"Web origin whose pages may register browsers. All of those before are replaced. May be given several times."`
+	Origin       []string `xor:"origins" placeholder:"ORIGIN" help:"Web origin whose pages may register browsers. All of those before are replaced. May be given several times. Of the app default, BELFRY_ALLOWED_ORIGINS wins again when the service is started next with it set."`
 	NoOrigins    bool     `xor:"origins" help:"Let no other origin's pages register browsers."`
-	VAPIDSubject string   `name:"vapid-subject" placeholder:"mailto:…" help:"How push services reach you."`
+	VAPIDSubject string   `name:"vapid-subject" placeholder:"mailto:…" help:"How push services reach you. Of the app default, BELFRY_VAPID_SUBJECT wins again when the service is started next with it set."`
 	PushHost     []string `xor:"hosts" placeholder:"HOST[:PORT]" help:"Push service in your own network that its subscriptions may use. All of those before are replaced. May be given several times."`
 	NoPushHosts  bool     `xor:"hosts" help:"Let it use no push service in your own network."`
 }
@@ -187,13 +187,13 @@ func given(list []string, none bool) *[]string {
 	return &list
 }
 
-type appVAPIDCommand struct {
+type appRotateCommand struct {
 	remoteFlags `embed:""`
 	Name        string `arg:"" help:"The app."`
 }
 
 // Run makes a VAPID key. It alone goes to the output, so that it can be piped.
-func (c *appVAPIDCommand) Run(ctx context.Context, to streams) error {
+func (c *appRotateCommand) Run(ctx context.Context, to streams) error {
 	service, err := c.connect()
 	if err != nil {
 		return err

@@ -114,7 +114,7 @@ func putCredential(ctx context.Context, remote remoteFlags, app, name string, cr
 	if put, err = answered(put, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
 		return err
 	}
-	fmt.Fprintf(to.out, "%s %s\n", verb, describeCredential(put))
+	fmt.Fprintf(to.out, "%s %s\n", verb, printable(describeCredential(put)))
 	return nil
 }
 
@@ -134,6 +134,9 @@ func describeCredential(c *client.Credential) string {
 		if host != "" {
 			line += ", at " + host
 		}
+	}
+	if c.Unusable {
+		line += "; it cannot be used: give it again, or remove it"
 	}
 	return line
 }

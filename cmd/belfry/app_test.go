@@ -79,7 +79,7 @@ func TestCommands_Apps(t *testing.T) {
 	fails("can't be used together", "app", "set", "shop", "--no-origins", "--origin", "https://a.example.org")
 	fails("is not a web origin", "app", "set", "shop", "--origin", "a.example.org")
 
-	public := strings.TrimSuffix(must("app", "vapid", "shop"), "\n")
+	public := strings.TrimSuffix(must("app", "rotate-vapid", "shop"), "\n")
 	require.Regexp(t, `^B\S{86}$`, public, "alone, to be piped")
 	require.Regexp(t, `(?m)^VAPID keys +`+public+` since .*, current\n +B\S{86} since \S+ \S+$`, must("app", "show", "shop"))
 

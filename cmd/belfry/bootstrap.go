@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -34,12 +35,12 @@ func (r firstRun) show(to io.Writer) {
 // bootstrap makes what the service cannot do without, and is not there yet:
 // the default app, its VAPID key and an admin key. What the flags say about
 // the default app takes effect.
-func (f *serveFlags) bootstrap(ctx context.Context, db store.Store) (firstRun, error) {
+func (f *serveFlags) bootstrap(ctx context.Context, db store.Store, log *slog.Logger) (firstRun, error) {
 	subject, err := f.ensureApp(ctx, db)
 	if err != nil {
 		return firstRun{}, fmt.Errorf("set up the app %s: %w", push.DefaultApp, err)
 	}
-	if err := f.ensureVAPIDKey(ctx, db); err != nil {
+	if err := f.ensureVAPIDKey(ctx, db, log); err != nil {
 		return firstRun{}, fmt.Errorf("set up the VAPID key: %w", err)
 	}
 	made, err := f.ensureAdminKey(ctx, db)
@@ -73,9 +74,10 @@ func (f *serveFlags) ensureApp(ctx context.Context, db store.Store) (subject str
 	return app.VAPIDSubject, db.UpdateApp(ctx, app)
 }
 
-// ensureVAPIDKey makes a key if there is none, or makes the given one the
-// current key. Older ones stay: subscriptions were made with them.
-func (f *serveFlags) ensureVAPIDKey(ctx context.Context, db store.Store) error {
+// ensureVAPIDKey makes a key if there is none, or adds the given one, which is
+// the current key then. Older ones stay: subscriptions were made with them. A
+// given key that a newer one has replaced stays replaced.
+func (f *serveFlags) ensureVAPIDKey(ctx context.Context, db store.Store, log *slog.Logger) error {
 	keys, err := db.ListVAPIDKeys(ctx, push.DefaultApp)
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func (f *serveFlags) ensureVAPIDKey(ctx context.Context, db store.Store) error {
 		return err
 	}
 	if len(keys) > 0 && !slices.Equal(keys[0].Public, key.Public) {
-		return errors.New("BELFRY_VAPID_PRIVATE_KEY is a key that another one has replaced since: unset it, or give a new one")
+		log.Warn("a newer VAPID key than that of BELFRY_VAPID_PRIVATE_KEY is current: the variable can be unset", "app", push.DefaultApp)
 	}
 	return nil
 }

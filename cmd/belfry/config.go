@@ -51,8 +51,8 @@ type serveFlags struct {
 	Listen          string        `env:"BELFRY_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on, host:port."`
 	AdminKey        string        `env:"BELFRY_ADMIN_KEY" placeholder:"KEY" help:"API key with every scope, of at least 20 characters. Default: made on the first run and printed once."`
 	MasterKey       string        `env:"BELFRY_MASTER_KEY" placeholder:"KEY" help:"Key that the secrets in the database are encrypted with: 32 bytes in hexadecimal or base64. Default: master.key in the data directory, made on the first run."`
-	AllowedOrigins  []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Web origins whose pages may register browsers, such as https://app.your.domain."`
-	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain."`
+	AllowedOrigins  []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Web origins whose pages may register browsers, such as https://app.your.domain. For the app default: at each start they replace what was set by the API."`
+	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain. For the app default: at each start it replaces what was set by the API."`
 	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
 	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
 	PushCAFile      string        `env:"BELFRY_PUSH_CA_FILE" type:"path" placeholder:"FILE" help:"Certificate authorities, in PEM, that push services may have beside the system's. For simulators and proxies."`
@@ -117,7 +117,7 @@ func (f *serveFlags) check() error {
 			errs = append(errs, fmt.Errorf("--vapid-private-key (BELFRY_VAPID_PRIVATE_KEY): %w", err))
 		}
 	}
-	if senders, err := f.senders(&credentials{}); err != nil {
+	if senders, err := f.senders(&api.Directory{}); err != nil {
 		errs = append(errs, err)
 	} else {
 		senders.Close()

@@ -45,7 +45,7 @@ func (c *keysListCommand) Run(ctx context.Context, to streams) error {
 	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tSCOPES\tSINCE\tNAME")
 	for _, key := range list.Keys {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", key.Id, strings.Join(key.Scopes, ","), key.CreatedAt.Local().Format(time.DateTime), key.Name)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", key.Id, strings.Join(key.Scopes, ","), key.CreatedAt.Local().Format(time.DateTime), printable(key.Name))
 	}
 	return table.Flush()
 }

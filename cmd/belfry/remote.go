@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/belfryhq/belfry/api/client"
 )
@@ -72,4 +74,15 @@ func done(status int, problem *client.Error, response *http.Response) error {
 	}
 	_, err := answered[struct{}](nil, problem, response)
 	return err
+}
+
+// printable is what others wrote without what would move the cursor of a
+// terminal, or paint it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/apns"
 	"github.com/belfryhq/belfry/push/fcm"
@@ -19,20 +20,20 @@ type senders struct {
 	google *fcm.Provider
 }
 
-// senders makes them, with the credentials of the store.
-func (f *serveFlags) senders(from *credentials) (*senders, error) {
+// senders makes them, with the credentials of the apps.
+func (f *serveFlags) senders(apps *api.Directory) (*senders, error) {
 	roots, err := f.pushAuthorities()
 	if err != nil {
 		return nil, err
 	}
 	var s senders
-	if s.web, err = webpush.New(webpush.Config{Key: from.vapid, AllowHosts: f.AllowPushHosts, AppHosts: from.hosts, RootCAs: roots}); err != nil {
+	if s.web, err = webpush.New(webpush.Config{Key: apps.VAPIDKey, AllowHosts: f.AllowPushHosts, AppHosts: apps.PushHosts, RootCAs: roots}); err != nil {
 		return nil, fmt.Errorf("--allow-push-hosts (BELFRY_ALLOW_PUSH_HOSTS): %w", err)
 	}
-	if s.apple, err = apns.New(apns.Config{Credential: from.apns, RootCAs: roots}); err != nil {
+	if s.apple, err = apns.New(apns.Config{Credential: apps.APNs, RootCAs: roots}); err != nil {
 		return nil, err
 	}
-	if s.google, err = fcm.New(fcm.Config{Credential: from.fcm, RootCAs: roots}); err != nil {
+	if s.google, err = fcm.New(fcm.Config{Credential: apps.FCM, RootCAs: roots}); err != nil {
 		return nil, err
 	}
 	return &s, nil
@@ -44,6 +45,17 @@ func (s *senders) providers() map[push.Kind]push.Provider {
 
 func (s *senders) checkers() map[push.Kind]push.Checker {
 	return map[push.Kind]push.Checker{push.WebPush: s.web, push.APNs: s.apple, push.FCM: s.google}
+}
+
+// changed makes them let go of what an app no longer uses.
+func (s *senders) changed(change api.Change) {
+	s.web.Forget(change.App)
+	for _, old := range change.APNs {
+		s.apple.Retire(old)
+	}
+	for _, old := range change.FCM {
+		s.google.Retire(old)
+	}
 }
 
 // Close closes their connections. It is for after the last send.

@@ -41,8 +41,7 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	key, found, err := c.findMasterKey(ctx, db)
-	if err != nil {
+	if err := c.checkMasterKey(ctx, db); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	if c.Check {
@@ -56,16 +55,11 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 	}
 	defer front.close()
 	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
-	if !found {
-		if key, err = c.makeMasterKey(to.out); err != nil {
-			return errors.Join(err, db.Close())
-		}
-	}
 	var greeted sync.Once
 	greet := func(made firstRun) { greeted.Do(func() { c.greet(to, front, made) }) }
 	metrics := newMetrics()
 	for {
-		err := c.serve(ctx, sealed.New(db, key), front, to, log, metrics, greet)
+		err := c.serve(ctx, db, front, to, log, metrics, greet)
 		if !errors.Is(err, errLost) {
 			return err
 		}
@@ -102,23 +96,28 @@ func (c *serveCommand) reopen(ctx context.Context) (store.Store, error) {
 func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, metrics *metrics, greet func(firstRun)) error {
 	defer db.Close()
 	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
-	if err := db.Acquire(ctx); err != nil {
+	if err := c.acquire(ctx, db, log); err != nil {
 		return err
 	}
 	front.answer(api.Waiting("it is starting"))
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	made, err := c.bootstrap(ctx, db)
+	key, err := c.ensureMasterKey(ctx, db, to.out, log)
+	if err != nil {
+		return err
+	}
+	db = sealed.New(db, key)
+	made, err := c.bootstrap(ctx, db, log)
 	if err != nil {
 		return err
 	}
 	made.show(to.out) // whatever comes next, it was made and will not be shown again
-	credentials, err := loadCredentials(ctx, db, log)
+	apps, err := api.LoadDirectory(ctx, db, log)
 	if err != nil {
 		return err
 	}
-	senders, err := c.senders(credentials)
+	senders, err := c.senders(apps)
 	if err != nil {
 		return err
 	}
@@ -140,13 +139,14 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	}
 	metrics.watch(system)
 	defer metrics.watch(nil)
-	server, err := api.New(ctx, api.Config{
-		Store:    db,
-		System:   system,
-		Checkers: senders.checkers(),
-		Changed: func(app string) {
-			credentials.changed(app)
-			system.Reconsider(app)
+	server, err := api.New(api.Config{
+		Store:     db,
+		Directory: apps,
+		System:    system,
+		Checkers:  senders.checkers(),
+		Changed: func(change api.Change) {
+			senders.changed(change)
+			system.Reconsider(change.App)
 		},
 		Log:     log,
 		Demo:    c.demo(front.loopback()),
@@ -155,6 +155,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 	if err != nil {
 		return errors.Join(err, drain(system))
 	}
+	defer server.Close()
 	front.answer(server.Handler())
 	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
 	greet(made)
@@ -172,6 +173,27 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 		front.answer(api.Waiting("it is no longer the active process"))
 		return errors.Join(errLost, system.Abandon())
 	}
+}
+
+// acquire waits until this process is the active one. A standby ends at once
+// when there are secrets by now that it could not read.
+func (c *serveCommand) acquire(ctx context.Context, db store.Store, log *slog.Logger) error {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	wrongKey := make(chan error)
+	go func() {
+		defer close(wrongKey)
+		if err := c.watchMasterKey(waiting, db, log); err != nil {
+			stop()
+			wrongKey <- err
+		}
+	}()
+	err := db.Acquire(waiting)
+	stop()
+	if wrong, ok := <-wrongKey; ok {
+		return wrong
+	}
+	return err
 }
 
 func drain(system *actors.System) error {

@@ -291,6 +291,26 @@ func TestServe_GoesOnWithAGivenVAPIDKey(t *testing.T) {
 	require.Equal(t, public, strings.TrimSpace(out))
 }
 
+func TestServe_GoesOnWithTheVAPIDKeyThatReplacedTheGivenOne(t *testing.T) {
+	const private = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw" // RFC 8291 §5
+	const warning = "a newer VAPID key than that of BELFRY_VAPID_PRIVATE_KEY is current: the variable can be unset"
+	d := startDaemon(t, "--vapid-private-key", private)
+	require.NoError(t, d.stop())
+	d.start()
+	require.NotContains(t, d.output.String(), warning, "it is the current one")
+
+	var fresh struct {
+		PublicKey string `json:"public_key"`
+	}
+	d.call(http.MethodPost, "/v1/apps/default/vapid-keys", nil, &fresh)
+	require.NoError(t, d.stop())
+	d.start()
+	out, err := d.run("keys", "vapid")
+	require.NoError(t, err)
+	require.Equal(t, fresh.PublicKey, strings.TrimSpace(out))
+	require.Equal(t, 1, strings.Count(d.output.String(), warning))
+}
+
 func TestServe_Check(t *testing.T) {
 	for _, c := range []struct {
 		what string

@@ -44,7 +44,7 @@ func (c *subscriptionsListCommand) Run(ctx context.Context, to streams) error {
 	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "KIND\tHOST\tTOPIC OR PROJECT\tSTATE\tSINCE\tLAST SEEN\tID")
 	for _, sub := range list.Subscriptions {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", sub.Kind, sub.Host, cmp.Or(sub.Topic, sub.Project, "-"), subscriptionState(sub),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", sub.Kind, printable(sub.Host), printable(cmp.Or(sub.Topic, sub.Project, "-")), subscriptionState(sub),
 			sub.CreatedAt.Local().Format(time.DateTime), sub.SeenAt.Local().Format(time.DateTime), sub.Id)
 	}
 	return table.Flush()
@@ -88,7 +88,7 @@ func (c *subscriptionsAddCommand) Run(ctx context.Context, to streams) error {
 	if put, err = answered(put, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
 		return err
 	}
-	fmt.Fprintf(to.out, "%s  %s at %s for %s\n", put.Id, put.Kind, put.Host, cmp.Or(put.Topic, put.Project))
+	fmt.Fprintf(to.out, "%s  %s at %s for %s\n", put.Id, put.Kind, printable(put.Host), printable(cmp.Or(put.Topic, put.Project)))
 	return nil
 }
 
