@@ -48,7 +48,7 @@ type Config struct {
 	// ErrNoCredential when the app has none; any other error is taken for a
 	// passing one. It is asked at every Send, so it must be quick. The same
 	// *Credential is the same identity: it shares connections, and another one
-	// never does.
+	// never does. Retire closes those of one that it no longer gives.
 	Credential func(ctx context.Context, app, topic string) (*Credential, error)
 
 	// Timeout bounds one Send, the second POST included. Default: 30 s.
@@ -112,10 +112,16 @@ func New(config Config) (*Provider, error) {
 		timeout:      config.Timeout,
 		now:          config.now,
 		tokens:       newTokens(),
-		pools:        newPools(config.Connections, config.RootCAs),
+		pools:        newPools(config),
 		environments: newEnvironments(),
 	}, nil
 }
+
+// Retire says that a credential has been replaced or deleted. Its connections are
+// closed after the last answer to what is under way. A Send that found the
+// credential before still makes its attempt, on a connection of its own. Call it
+// when Config.Credential no longer gives the credential.
+func (p *Provider) Retire(credential *Credential) { p.pools.retire(credential, p.now()) }
 
 // Close closes the connections. Call it after the last Send.
 func (p *Provider) Close() { p.pools.close() }
@@ -143,15 +149,15 @@ func (p *Provider) CheckSubscription(ctx context.Context, subscription push.Subs
 // *push.InvalidError names the field: apns.push_type, apns.priority or
 // apns.payload.
 func (p *Provider) CheckNotification(notification push.Notification) error {
-	native, err := push.DecodeNative(notification.Native)
+	content, native, err := read(notification)
 	if err != nil {
-		return &push.InvalidError{Field: "apns", Detail: "What is for apps cannot be read: send it as the documentation has it."}
+		return err
 	}
 	kind, err := checkOptions(native.APNs)
 	if err != nil {
 		return err
 	}
-	_, err = encode(notification, native, kind)
+	_, err = encode(notification, content, native, kind)
 	return err
 }
 
@@ -182,6 +188,12 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 func (p *Provider) send(ctx context.Context, credential *Credential, subscription push.Subscription, posting posting) push.Result {
 	here := p.environments.of(subscription)
 	result := p.exchange(ctx, credential, credential.base(here), posting)
+	if here != subscription.Environment {
+		result.Result = alone(result.Result)
+		if otherEnvironments[result.said] {
+			p.environments.forget(subscription) // it cannot be known by another key than before
+		}
+	}
 	there := here.Other()
 	if result.said != badDeviceToken || credential.base(there) == credential.base(here) {
 		return result.Result

@@ -3,6 +3,7 @@ package apns
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -18,8 +19,15 @@ import (
 	"github.com/belfryhq/belfry/push"
 )
 
-// maxCertificateBytes is the longest file read. One has about 4 KiB.
-const maxCertificateBytes = 64 << 10
+const (
+	// maxCertificateBytes is the longest file read. One has about 4 KiB.
+	maxCertificateBytes = 64 << 10
+
+	// maxKeyBits is the longest RSA key taken. A signature, of which each new
+	// connection wants one, takes time with the cube of the length: 0.2 s for
+	// this one. Apple's certificates are for keys of 2,048 bits.
+	maxKeyBits = 8192
+)
 
 var (
 	oidUserID = asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}
@@ -72,19 +80,34 @@ func loadCertificate(file []byte, password string, settings Settings) (*Credenti
 
 // parsePair reads a key and certificates. The error is a *push.InvalidError.
 func parsePair(file []byte, password string) (crypto.Signer, []*x509.Certificate, error) {
-	switch {
-	case len(file) > maxCertificateBytes:
+	if len(file) > maxCertificateBytes {
 		return nil, nil, &push.InvalidError{Field: "certificate", Detail: "The file is too long for a certificate and its key."}
-	case bytes.Contains(file, []byte("-----BEGIN ")):
-		return parsePEM(file)
-	default:
-		return parseP12(file, password)
 	}
+	var (
+		key   crypto.Signer
+		chain []*x509.Certificate
+		err   error
+	)
+	if bytes.Contains(file, []byte("-----BEGIN ")) {
+		key, chain, err = parsePEM(file)
+	} else {
+		key, chain, err = parseP12(file, password)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if key, ok := key.(*rsa.PrivateKey); ok && key.N.BitLen() > maxKeyBits {
+		return nil, nil, &push.InvalidError{Field: "key", Detail: fmt.Sprintf("The RSA key has %d bits: at most %d are taken.", key.N.BitLen(), maxKeyBits)}
+	}
+	return key, chain, nil
 }
 
 func parseP12(file []byte, password string) (crypto.Signer, []*x509.Certificate, error) {
-	key, leaf, chain, err := pkcs12.DecodeChain(file, password)
+	key, chain, err := decodeP12(file, password)
+	var invalid *push.InvalidError
 	switch {
+	case errors.As(err, &invalid):
+		return nil, nil, err
 	case errors.Is(err, pkcs12.ErrIncorrectPassword), errors.Is(err, pkcs12.ErrDecryption):
 		return nil, nil, &push.InvalidError{Field: "password", Detail: "The password does not open the file."}
 	case err != nil && strings.Contains(err.Error(), "private key missing"):
@@ -99,7 +122,7 @@ func parseP12(file []byte, password string) (crypto.Signer, []*x509.Certificate,
 	if !ok {
 		return nil, nil, errOddKey
 	}
-	return signer, append([]*x509.Certificate{leaf}, chain...), nil
+	return signer, chain, nil
 }
 
 var (
@@ -198,7 +221,7 @@ func certified(settings Settings, leaf *x509.Certificate) (Settings, error) {
 		if len(named) > 0 && !servedBy(named, topic) {
 			return Settings{}, &push.InvalidError{
 				Field:  "topics",
-				Detail: fmt.Sprintf("The certificate is for %s and not for %q: leave the topics out, or name those.", strings.Join(named, ", "), topic),
+				Detail: fmt.Sprintf("The certificate is for %s and not for %.60q: leave the topics out, or name those.", listed(named), topic),
 			}
 		}
 	}
@@ -206,9 +229,19 @@ func certified(settings Settings, leaf *x509.Certificate) (Settings, error) {
 	return settings.checked()
 }
 
+// listed names the first of some topics.
+func listed(topics []string) string {
+	const most = 5
+	if len(topics) > most {
+		return strings.Join(topics[:most], ", ") + " and others"
+	}
+	return strings.Join(topics, ", ")
+}
+
 // topicsOf gives the topics that a certificate is for: those of Apple's
 // extension, a sequence of topics, each followed by a sequence of words for what
-// it is; or else the subject's user ID, which is the bundle ID.
+// it is; or else the subject's user ID, which is the bundle ID. What has not the
+// form of a topic is left out.
 func topicsOf(leaf *x509.Certificate) []string {
 	var topics []string
 	for _, extension := range leaf.Extensions {
@@ -220,7 +253,7 @@ func topicsOf(leaf *x509.Certificate) []string {
 			continue
 		}
 		for _, element := range elements {
-			if element.Class == asn1.ClassUniversal && element.Tag == asn1.TagUTF8String {
+			if element.Class == asn1.ClassUniversal && element.Tag == asn1.TagUTF8String && checkTopic(string(element.Bytes)) == nil {
 				topics = append(topics, string(element.Bytes))
 			}
 		}
@@ -229,7 +262,7 @@ func topicsOf(leaf *x509.Certificate) []string {
 		return topics
 	}
 	for _, name := range leaf.Subject.Names {
-		if id, ok := name.Value.(string); ok && name.Type.Equal(oidUserID) {
+		if id, ok := name.Value.(string); ok && name.Type.Equal(oidUserID) && checkTopic(id) == nil {
 			return []string{id}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,6 +195,15 @@ func TestParseCertificate_TakesTheTopicsThatAppleNames(t *testing.T) {
 	told, err := ParseCertificate(nameless, "", Settings{Topics: []string{"com.example.other"}})
 	require.NoError(t, err)
 	require.True(t, told.Serves("com.example.other"))
+
+	partly := certificateOf(t, naming(t, "two words", bundle, "x\nlevel=ERROR", strings.Repeat("x", 256), "<b>"))
+	require.Equal(t, []string{bundle}, partly.Settings().Topics)
+	_, err = ParseCertificate(append(pemOf(issue(t, key, naming(t, topics(300)...))), p8Of(t, key)...), "", Settings{})
+	requireInvalid(t, err, "topics")
+	_, err = ParseCertificate(append(pemOf(issue(t, key, naming(t, topics(300)...))), p8Of(t, key)...), "", Settings{Topics: []string{bundle}})
+	requireInvalid(t, err, "topics")
+	require.ErrorContains(t, err, "com.example.app4 and others")
+	require.Less(t, len(err.Error()), 300)
 
 	odd := certificateOf(t, func(c *x509.Certificate) { c.ExtraExtensions = []pkix.Extension{{Id: oidTopics, Value: []byte("x")}} })
 	require.Equal(t, []string{bundle}, odd.Settings().Topics, "what cannot be read names nothing")

@@ -23,7 +23,7 @@ import (
 type Settings struct {
 	TeamID string   `json:"team_id,omitempty"` // 10 characters; with a certificate, if it says
 	KeyID  string   `json:"key_id,omitempty"`  // 10 characters; empty with a certificate
-	Topics []string `json:"topics"`            // bundle IDs; with a certificate, whatever it is for
+	Topics []string `json:"topics"`            // bundle IDs, 256 at most; with a certificate, whatever it is for
 
 	// Host is what stands in for both of Apple's hosts, as
 	// https://127.0.0.1:4711: a simulator or a relay. Empty for Apple.
@@ -133,15 +133,15 @@ func (c *Credential) Serves(topic string) bool {
 }
 
 func servedBy(topics []string, topic string) bool {
-	return slices.Contains(topics, topic) || slices.Contains(topics, strings.TrimSuffix(topic, suffixOf(topic)))
+	return slices.Contains(topics, topic) || slices.Contains(topics, BundleID(topic))
 }
 
 // String names it without its secret.
 func (c *Credential) String() string {
 	if c.certificate != nil {
-		return fmt.Sprintf("APNs certificate for %s", strings.Join(c.settings.Topics, ", "))
+		return "APNs certificate for " + listed(c.settings.Topics)
 	}
-	return fmt.Sprintf("APNs key %s of team %s for %s", c.settings.KeyID, c.settings.TeamID, strings.Join(c.settings.Topics, ", "))
+	return fmt.Sprintf("APNs key %s of team %s for %s", c.settings.KeyID, c.settings.TeamID, listed(c.settings.Topics))
 }
 
 // GoString keeps %#v from giving the secret away.
@@ -176,6 +176,12 @@ func (c *Credential) base(environment push.Environment) string {
 	}
 }
 
+const (
+	maxTopics     = 256 // of one credential: a key is for all of a team's apps
+	maxTopicBytes = 255
+	maxHostBytes  = 255
+)
+
 // checked gives the settings in the form that they are kept in: topics once each,
 // URLs without a path. The error is a *push.InvalidError.
 func (s Settings) checked() (Settings, error) {
@@ -185,11 +191,14 @@ func (s Settings) checked() (Settings, error) {
 	var topics []string
 	for _, topic := range s.Topics {
 		if checkTopic(topic) != nil {
-			return Settings{}, &push.InvalidError{Field: "topics", Detail: fmt.Sprintf("%q is not a bundle ID: write it as com.example.app.", topic)}
+			return Settings{}, &push.InvalidError{Field: "topics", Detail: fmt.Sprintf("%.60q is not a bundle ID: write it as com.example.app.", topic)}
 		}
 		if !slices.Contains(topics, topic) {
 			topics = append(topics, topic)
 		}
+	}
+	if len(topics) > maxTopics {
+		return Settings{}, &push.InvalidError{Field: "topics", Detail: fmt.Sprintf("There are %d topics: at most %d are taken. Leave out those of push types, as .voip, and add a second credential for the rest.", len(topics), maxTopics)}
 	}
 	s.Topics = topics
 	var err error
@@ -211,7 +220,7 @@ var topicFormat = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
 // checkTopic tells whether a topic has the form of one. The error is a
 // *push.InvalidError.
 func checkTopic(topic string) error {
-	if len(topic) > 255 || !topicFormat.MatchString(topic) {
+	if len(topic) > maxTopicBytes || !topicFormat.MatchString(topic) {
 		return &push.InvalidError{Field: "topic", Detail: "The topic must be the app's bundle ID, as com.example.app, for some push types with what Apple puts behind it."}
 	}
 	return nil
@@ -223,7 +232,7 @@ func baseURL(field, value string) (string, error) {
 		return "", nil
 	}
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || len(value) > maxHostBytes || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 		return "", &push.InvalidError{Field: field, Detail: "It must be https:// and a host, with a port if need be, as https://127.0.0.1:4711."}
 	}
 	return "https://" + u.Host, nil

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -76,11 +77,13 @@ func TestParseToken_NamesTheFieldThatIsWrong(t *testing.T) {
 		"topics": {
 			func(s *Settings) { s.Topics = nil }, func(s *Settings) { s.Topics = []string{bundle, ""} }, func(s *Settings) { s.Topics = []string{"*"} },
 			func(s *Settings) { s.Topics = []string{"com..example"} }, func(s *Settings) { s.Topics = []string{"com.example\n"} },
+			func(s *Settings) { s.Topics = []string{strings.Repeat("x", 256)} }, func(s *Settings) { s.Topics = topics(257) },
 		},
 		"host": {
 			func(s *Settings) { s.Host = "http://127.0.0.1" }, func(s *Settings) { s.Host = "127.0.0.1:4711" }, func(s *Settings) { s.Host = "https://" },
 			func(s *Settings) { s.Host = "https://me:secret@relay" }, func(s *Settings) { s.Host = "https://relay/path" },
 			func(s *Settings) { s.Host = "https://relay?x" }, func(s *Settings) { s.Host = "https://relay#x" }, func(s *Settings) { s.Host = "https://relay:port" },
+			func(s *Settings) { s.Host = "https://bücher.example" }, func(s *Settings) { s.Host = "https://" + strings.Repeat("x", 248) },
 		},
 		"sandbox_host": {
 			func(s *Settings) { s.Host, s.SandboxHost = "https://a", "b" }, func(s *Settings) { s.SandboxHost = "https://b" },
@@ -92,8 +95,23 @@ func TestParseToken_NamesTheFieldThatIsWrong(t *testing.T) {
 			_, err := ParseToken(good, bad)
 			requireInvalid(t, err, field)
 			require.NotContains(t, err.Error(), "secret")
+			require.Less(t, len(err.Error()), 300)
 		}
 	}
+	most := keySettings
+	most.Topics = topics(256)
+	credential, err := ParseToken(good, most)
+	require.NoError(t, err)
+	require.Less(t, len(credential.String()), 300)
+}
+
+// topics are as many bundle IDs.
+func topics(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("com.example.app%d", i)
+	}
+	return all
 }
 
 func TestCredential_ServesItsTopicsAndWhatAppleDerives(t *testing.T) {

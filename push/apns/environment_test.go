@@ -2,6 +2,7 @@ package apns
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +75,8 @@ func TestSend_TakesTheOtherEnvironmentsAnswerForWhatItIs(t *testing.T) {
 			require.Equal(t, test.says, result.Reason)
 			require.Equal(t, 400, result.Status)
 			require.Zero(t, result.Pause, "there is nothing wrong with the credential here")
+			require.Equal(t, time.Duration(test.fault.RetryAfter)*time.Second, result.RetryAfter)
+			require.Equal(t, test.fault.Reason == tooManyProviderTokenUpdates, result.AtLeast == tokenRest)
 		})
 	}
 
@@ -84,6 +87,43 @@ func TestSend_TakesTheOtherEnvironmentsAnswerForWhatItIs(t *testing.T) {
 	require.Equal(t, push.Gone, result.Outcome)
 	require.Equal(t, 410, result.Status)
 	require.Equal(t, "Unregistered", result.Reason)
+}
+
+// A token that turned out to be the sandbox's stands in the lane of production.
+func TestSend_HoldsUpNoLaneForWhatAnotherEnvironmentSays(t *testing.T) {
+	for reason, want := range map[string]push.Result{
+		"InvalidProviderToken":       {Outcome: push.Retry, Status: 403},
+		"TopicDisallowed":            {Outcome: push.Retry, Status: 403},
+		"BadEnvironmentKeyIdInToken": {Outcome: push.Retry, Status: 403},
+		tooManyProviderTokenUpdates:  {Outcome: push.Retry, Status: 403, AtLeast: tokenRest},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			r := newRig(t)
+			r.production.Disown(tokenHex)
+			require.Equal(t, push.Delivered, r.send().Outcome)
+			require.NoError(t, r.sandbox.Fault(simulate.Fault{Times: 1, Status: 403, Reason: reason}))
+			result := r.send()
+			want.Reason, want.MessageID = reason, result.MessageID
+			require.Equal(t, want, result)
+			require.Len(t, r.production.Log(), 1)
+
+			require.NoError(t, r.sandbox.Fault(simulate.Fault{Times: 1, Status: 403, Reason: "InvalidProviderToken"}))
+			own := r.send(func(m *push.Message) { m.Subscription.Environment = push.Sandbox })
+			require.Equal(t, push.Refused, own.Outcome, "in its own lane it is a word about all")
+		})
+	}
+}
+
+// The key was replaced by one for production alone.
+func TestSend_ForgetsTheOtherEnvironmentWhenTheCredentialIsNotForIt(t *testing.T) {
+	r := newRig(t)
+	r.production.Disown(tokenHex)
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	require.NoError(t, r.sandbox.Fault(simulate.Fault{Status: 403, Reason: "BadEnvironmentKeyIdInToken"}))
+	require.Equal(t, push.Retry, r.send().Outcome)
+	result := r.send()
+	require.Equal(t, push.Gone, result.Outcome)
+	require.Equal(t, "BadDeviceToken in production, the only one that the credential is for", result.Reason)
 }
 
 func TestSend_HasOneEnvironmentWithAHostAlone(t *testing.T) {

@@ -42,10 +42,11 @@ func (p *Provider) exchange(ctx context.Context, credential *Credential, base st
 
 // post makes one request and reads the answer.
 func (p *Provider) post(ctx context.Context, credential *Credential, base string, posting posting, token string) verdict {
-	pool, err := p.pools.of(credential, base, p.now())
+	pool, err := p.pools.take(credential, base, p.now())
 	if err != nil {
 		return verdict{Result: push.Result{Outcome: push.Refused, Reason: "the credential's host is not one"}}
 	}
+	defer p.pools.give(pool)
 	call := &call{pool: pool, token: token, now: p.now()}
 	client := apns2.Client{Host: base, HTTPClient: &http.Client{Transport: call, CheckRedirect: notFollowed}}
 	if _, err := client.PushWithContext(ctx, posting.notification); err != nil {

@@ -12,10 +12,8 @@ import (
 	"github.com/belfryhq/belfry/push/answer"
 )
 
-const (
-	// tooManyRequestsWait is how long to wait after a 429 that does not say.
-	tooManyRequestsWait = 30 * time.Second
-)
+// tooManyRequestsWait is how long to wait at least after a 429 that does not say.
+const tooManyRequestsWait = 30 * time.Second
 
 // The reasons that more depends on than the outcome.
 const (
@@ -130,7 +128,7 @@ func classify(status int, header http.Header, body []byte, posting posting, now 
 	if v.Outcome == push.Retry {
 		v.RetryAfter = answer.RetryAfter(header.Get("Retry-After"), now)
 		if v.RetryAfter == 0 && status == http.StatusTooManyRequests && v.Pause == 0 {
-			v.RetryAfter = tooManyRequestsWait
+			v.AtLeast = tooManyRequestsWait
 		}
 	}
 	return v
@@ -180,6 +178,18 @@ func isUUID(s string) bool {
 	return err == nil
 }
 
+// alone is what comes of an answer from the environment that a subscription was
+// not registered with: all that the answer says of the credential counts for this
+// subscription alone, since the others of its lane are sent to elsewhere.
+func alone(result push.Result) push.Result {
+	if result.Outcome == push.Refused {
+		result.Outcome = push.Retry
+	}
+	result.AtLeast = max(result.AtLeast, result.Pause)
+	result.Pause = 0
+	return result
+}
+
 // neither is what it comes to when a token is bad in one environment and was not
 // delivered to in the other:
 //
@@ -200,7 +210,9 @@ func neither(here push.Environment, first, second verdict) push.Result {
 	case second.Outcome == push.Refused:
 		result.Outcome, result.Reason = push.Rejected, where+", and the other environment refuses the credential: "+second.Reason
 	case second.Outcome == push.Retry:
-		result.Outcome, result.RetryAfter, result.Reason = push.Retry, second.RetryAfter, where+", and from the other environment: "+second.Reason
+		second.Result = alone(second.Result)
+		result.Outcome, result.RetryAfter, result.AtLeast = push.Retry, second.RetryAfter, second.AtLeast
+		result.Reason = where + ", and from the other environment: " + second.Reason
 	default:
 		return second.Result
 	}

@@ -71,7 +71,7 @@ func TestOutcome_OfEveryDocumentedAnswer(t *testing.T) {
 		want := push.Result{Outcome: test.outcome, Status: test.status, Reason: test.reason, MessageID: id}
 		switch test.reason {
 		case "TooManyRequests":
-			want.RetryAfter = 30 * time.Second
+			want.AtLeast = 30 * time.Second
 		case "TooManyProviderTokenUpdates":
 			want.Pause = 20 * time.Minute
 		}
@@ -111,7 +111,8 @@ func TestOutcome_OfEveryStatusWithoutAKnownReason(t *testing.T) {
 			require.Equal(t, want, got.Outcome, "status %d %s", status, body)
 			require.Equal(t, status, got.Status)
 			require.Equal(t, want == push.Delivered, got.Reason == "", "status %d: %q", status, got.Reason)
-			require.Equal(t, status == 429, got.RetryAfter != 0, "status %d", status)
+			require.Zero(t, got.RetryAfter, "status %d: nobody asked", status)
+			require.Equal(t, status == 429, got.AtLeast != 0, "status %d", status)
 		}
 	}
 	require.Equal(t, "SomethingNew", classify(499, nil, []byte(`{"reason":"SomethingNew"}`), postingTo(tokenHex), noon).Reason)
@@ -211,6 +212,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		require.GreaterOrEqual(t, got.RetryAfter, time.Duration(0))
 		require.LessOrEqual(t, got.RetryAfter, 24*time.Hour)
+		require.True(t, got.RetryAfter == 0 || got.AtLeast == 0, "what was asked for counts")
 		if got.Outcome == push.Gone {
 			require.Equal(t, push.Gone, outcomes[got.said], "Gone is never guessed")
 		}

@@ -38,13 +38,22 @@ type alert struct {
 	Body  string `json:"body,omitempty"`
 }
 
-// encode makes the payload of a notification. The error is a *push.InvalidError
-// or a *push.TooLargeError.
-func encode(n push.Notification, native push.Native, kind pushType) ([]byte, error) {
+// read decodes what a notification says. The error is a *push.InvalidError.
+func read(n push.Notification) (push.Content, push.Native, error) {
 	content, err := push.DecodeContent(n.Content)
 	if err != nil {
-		return nil, &push.InvalidError{Field: "notification", Detail: "The content cannot be read."}
+		return push.Content{}, push.Native{}, &push.InvalidError{Field: "notification", Detail: "The content cannot be read."}
 	}
+	native, err := push.DecodeNative(n.Native)
+	if err != nil {
+		return push.Content{}, push.Native{}, &push.InvalidError{Field: "apns", Detail: "What is for apps cannot be read: send it as the documentation has it."}
+	}
+	return content, native, nil
+}
+
+// encode makes the payload of a notification that says this. The error is a
+// *push.InvalidError or a *push.TooLargeError.
+func encode(n push.Notification, content push.Content, native push.Native, kind pushType) ([]byte, error) {
 	encoded, err := json.Marshal(payload{
 		APS: apsOf(content, native, n.Urgency, kind), ID: n.ID.String(), URL: content.URL, Image: content.Image, Data: content.Data,
 	})
@@ -52,12 +61,11 @@ func encode(n push.Notification, native push.Native, kind pushType) ([]byte, err
 		return nil, &push.InvalidError{Field: "notification.data", Detail: "The data is not valid JSON."}
 	}
 	if native.APNs != nil && len(native.APNs.Payload) > 0 {
-		if encoded, err = override(encoded, native.APNs.Payload); err != nil {
+		if encoded, err = override(encoded, native.APNs.Payload, kind); err != nil {
 			return nil, err
 		}
-	}
-	if err := checkAPS(encoded, kind); err != nil {
-		return nil, err
+	} else if kind.bare {
+		return nil, bareError(kind)
 	}
 	if len(encoded) > kind.limit() {
 		return nil, &push.TooLargeError{Kind: push.APNs, Bytes: len(encoded), Max: kind.limit()}
@@ -96,7 +104,7 @@ func apsOf(content push.Content, native push.Native, urgency push.Urgency, kind 
 }
 
 // override merges a patch over a payload. The error is a *push.InvalidError.
-func override(encoded []byte, patch json.RawMessage) ([]byte, error) {
+func override(encoded []byte, patch json.RawMessage, kind pushType) ([]byte, error) {
 	var over map[string]any
 	if decode(patch, &over) != nil || over == nil {
 		return nil, &push.InvalidError{Field: "apns.payload", Detail: "The payload must be a JSON object, which is merged over the one that Belfry makes."}
@@ -105,7 +113,11 @@ func override(encoded []byte, patch json.RawMessage) ([]byte, error) {
 	if err := decode(encoded, &under); err != nil {
 		return nil, &push.InvalidError{Field: "apns.payload", Detail: "The payload cannot be merged."}
 	}
-	merged, err := json.Marshal(push.MergePatch(under, over))
+	push.MergePatch(under, over)
+	if err := checkAPS(under["aps"], kind); err != nil {
+		return nil, err
+	}
+	merged, err := json.Marshal(under)
 	if err != nil {
 		return nil, &push.InvalidError{Field: "apns.payload", Detail: "The payload cannot be merged."}
 	}
@@ -121,17 +133,19 @@ func decode(encoded []byte, into any) error {
 
 // checkAPS tells whether what a patch left of aps goes with the push type. The
 // error is a *push.InvalidError.
-func checkAPS(encoded []byte, kind pushType) error {
-	var has struct {
-		APS map[string]json.RawMessage `json:"aps"`
-	}
-	switch err := json.Unmarshal(encoded, &has); {
-	case err != nil || has.APS == nil:
+func checkAPS(merged any, kind pushType) error {
+	aps, ok := merged.(map[string]any)
+	switch {
+	case !ok:
 		return &push.InvalidError{Field: "apns.payload", Detail: "aps must be an object."}
-	case kind.name == "background" && has.APS["alert"] != nil:
+	case kind.name == "background" && aps["alert"] != nil:
 		return &push.InvalidError{Field: "apns.payload", Detail: "A push of type background shows nothing: leave aps.alert out, or send another push type."}
-	case kind.bare && len(has.APS) == 0:
-		return &push.InvalidError{Field: "apns.payload", Detail: "A push of type " + kind.name + " carries everything in aps: give it."}
+	case kind.bare && len(aps) == 0:
+		return bareError(kind)
 	}
 	return nil
+}
+
+func bareError(kind pushType) error {
+	return &push.InvalidError{Field: "apns.payload", Detail: "A push of type " + kind.name + " carries everything in aps: give it."}
 }

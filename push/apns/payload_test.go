@@ -53,7 +53,7 @@ func TestPayload_IsAsInTheGoldenFiles(t *testing.T) {
 				require.NoError(t, err)
 			}
 			n := push.Notification{ID: push.ID{1, 2, 3}, Content: contentOf(t, test.content), Urgency: test.urgency}
-			encoded, err := encode(n, test.native, kind)
+			encoded, err := encode(n, test.content, test.native, kind)
 			require.NoError(t, err)
 			var indented bytes.Buffer
 			require.NoError(t, json.Indent(&indented, append(encoded, '\n'), "", "  "))

@@ -27,59 +27,6 @@ const (
 	maxStreamBytes      = 64 << 10 // of an answer received before it is read
 )
 
-// pools holds the connections, a few for each credential and host. A credential
-// never gets another one's connection: APNs takes the first request's for the
-// owner of the whole.
-type pools struct {
-	size  int
-	roots *x509.CertPool
-
-	mu   sync.Mutex
-	kept map[poolName]*pool
-}
-
-type poolName struct {
-	credential *Credential
-	base       string
-}
-
-func newPools(size int, roots *x509.CertPool) *pools {
-	return &pools{size: size, roots: roots, kept: make(map[poolName]*pool)}
-}
-
-// of gives the pool of a credential and a host. When it has to be made, those that
-// nobody has used for long are closed.
-func (p *pools) of(credential *Credential, base string, now time.Time) (*pool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	name := poolName{credential, base}
-	kept := p.kept[name]
-	if kept == nil {
-		for other, unused := range p.kept {
-			if now.Sub(unused.usedAt) >= idleTimeout {
-				delete(p.kept, other)
-				unused.close()
-			}
-		}
-		var err error
-		if kept, err = newPool(p.size, p.roots, credential, base); err != nil {
-			return nil, err
-		}
-		p.kept[name] = kept
-	}
-	kept.usedAt = now
-	return kept, nil
-}
-
-func (p *pools) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for name, kept := range p.kept {
-		delete(p.kept, name)
-		kept.close()
-	}
-}
-
 // pool is the connections of one credential to one host. It opens one when none of
 // those open takes a request now, and there are not all yet; when there are, a
 // request waits. It is not the pool of an http.Transport, which does not wait for
@@ -88,8 +35,11 @@ type pool struct {
 	transport *http.Transport // it only dials
 	address   string          // host:port
 	size      int
-	usedAt    time.Time // guarded by the pools' mutex
-	changed   signal    // a connection might take a request now
+	changed   signal // a connection might take a request now
+
+	usedAt   time.Time // guarded by the pools' mutex, as are:
+	requests int       // that have it
+	retired  bool      // it gets no more, and is closed after the last
 
 	mu      sync.Mutex // guards what follows, and the connections
 	open    []*connection
@@ -233,6 +183,12 @@ func (p *pool) replace(c *connection, now time.Time) {
 	defer p.mu.Unlock()
 	if now.Sub(c.madeAt) >= replaceEvery {
 		p.retire(c)
+	}
+}
+
+func (p *pool) closeIfDone() {
+	if p.retired && p.requests == 0 {
+		p.close()
 	}
 }
 

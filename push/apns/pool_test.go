@@ -201,6 +201,79 @@ func TestSend_FinishesWhatIsUnderWayOnAConnectionItLetsGoOf(t *testing.T) {
 	require.Equal(t, push.Delivered, (<-slow).Outcome)
 }
 
+// another is the same key as an identity of its own.
+func (r *rig) another() *Credential {
+	r.t.Helper()
+	credential, err := Load(r.credential.Settings(), r.credential.Secret())
+	require.NoError(r.t, err)
+	return credential
+}
+
+// open counts the connections that the provider has.
+func (r *rig) open() int {
+	r.pools.mu.Lock()
+	defer r.pools.mu.Unlock()
+	n := 0
+	for _, kept := range r.pools.kept {
+		kept.mu.Lock()
+		n += len(kept.open)
+		kept.mu.Unlock()
+	}
+	return n
+}
+
+func TestRetire_ClosesTheConnectionsOfWhatWasReplaced(t *testing.T) {
+	r := newRig(t)
+	var last *http.ClientConn
+	for range 50 {
+		require.Equal(t, push.Delivered, r.send().Outcome)
+		require.Equal(t, push.Delivered, r.send(func(m *push.Message) { m.Subscription.Environment = push.Sandbox }).Outcome)
+		for name, kept := range r.pools.kept {
+			require.Equal(t, r.credential, name.credential)
+			last = kept.open[0].conn
+		}
+		replaced := r.credential
+		r.credential = r.another()
+		r.Retire(replaced)
+		require.Zero(t, r.open())
+		require.Error(t, last.Err(), "it is closed")
+		r.clock.advance(time.Minute)
+	}
+	require.Len(t, r.pools.retired, 1, "the others are forgotten, too")
+	require.Equal(t, 50, r.production.Connections())
+}
+
+func TestRetire_FinishesWhatIsUnderWay(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	require.NoError(t, r.production.Fault(simulate.Fault{Target: numbered(1), DelayMillis: 200}))
+	pool := r.pools.kept[poolName{r.credential, r.production.URL()}]
+	slow := make(chan push.Result, 1)
+	go func() { slow <- r.Send(context.Background(), messageOf(t, device(numbered(1)))) }()
+	_, err := r.production.Await(t.Context(), 2)
+	require.NoError(t, err)
+	conn := pool.open[0].conn
+	r.Retire(r.credential)
+	require.NoError(t, conn.Err())
+	require.Equal(t, push.Delivered, (<-slow).Outcome)
+	require.Error(t, conn.Err(), "with the last answer")
+	require.Equal(t, 1, r.production.Connections())
+}
+
+// A Send may have looked the credential up just before.
+func TestRetire_KeepsNothingForLateSends(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	r.Retire(r.credential)
+	require.Equal(t, map[push.Outcome]int{push.Delivered: 5}, r.sendMany(0, 5))
+	require.Empty(t, r.pools.kept)
+	require.Equal(t, 6, r.production.Connections())
+
+	r.clock.advance(defaultTimeout + time.Second) // nobody knows it any more, unless it is given again
+	require.Equal(t, map[push.Outcome]int{push.Delivered: 5}, r.sendMany(0, 5))
+	require.Len(t, r.pools.kept, 1)
+}
+
 func TestSend_SpeaksHTTP2Alone(t *testing.T) {
 	for name, test := range map[string]struct {
 		protocols []string
@@ -229,7 +302,7 @@ func TestSend_SpeaksHTTP2Alone(t *testing.T) {
 
 func TestSend_SpeaksNoOldTLSAndUsesNoProxyOfTheEnvironment(t *testing.T) {
 	r := newRig(t)
-	pool, err := r.pools.of(r.credential, r.production.URL(), noon)
+	pool, err := r.pools.take(r.credential, r.production.URL(), noon)
 	require.NoError(t, err)
 	require.Nil(t, pool.transport.Proxy)
 	require.Equal(t, uint16(tls.VersionTLS12), pool.transport.TLSClientConfig.MinVersion)
@@ -240,7 +313,7 @@ func TestSend_SpeaksNoOldTLSAndUsesNoProxyOfTheEnvironment(t *testing.T) {
 func TestSend_DialsAnewAfterABrokenConnection(t *testing.T) {
 	r := newRig(t)
 	var broken atomic.Pointer[net.Conn]
-	pool, err := r.pools.of(r.credential, r.production.URL(), noon)
+	pool, err := r.pools.take(r.credential, r.production.URL(), noon)
 	require.NoError(t, err)
 	pool.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)

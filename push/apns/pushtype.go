@@ -55,6 +55,10 @@ func suffixOf(topic string) string {
 	return ""
 }
 
+// BundleID is a topic without what Apple puts behind the bundle ID for some push
+// types, as .voip.
+func BundleID(topic string) string { return strings.TrimSuffix(topic, suffixOf(topic)) }
+
 // typeNamed finds a push type. The error is a *push.InvalidError.
 func typeNamed(name string) (pushType, error) {
 	i := slices.IndexFunc(pushTypes, func(t pushType) bool { return t.name == name })

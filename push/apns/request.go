@@ -1,10 +1,9 @@
 package apns
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -53,9 +52,9 @@ type posting struct {
 // *push.TooLargeError.
 func compose(message push.Message, now time.Time) (posting, error) {
 	n, subscription := message.Notification, message.Subscription
-	native, err := push.DecodeNative(n.Native)
+	content, native, err := read(n)
 	if err != nil {
-		return posting{}, &push.InvalidError{Field: "apns", Detail: "What is for apps cannot be read."}
+		return posting{}, err
 	}
 	options := push.APNsOptions{}
 	if native.APNs != nil {
@@ -65,14 +64,14 @@ func compose(message push.Message, now time.Time) (posting, error) {
 	if err != nil {
 		return posting{}, err
 	}
-	body, err := encode(n, native, kind)
+	body, err := encode(n, content, native, kind)
 	if err != nil {
 		return posting{}, err
 	}
 	return posting{
 		notification: &apns2.Notification{
 			ApnsID:      messageID(n.ID, subscription.Digest),
-			CollapseID:  collapseID(n, kind),
+			CollapseID:  collapseID(n, content.Tag, kind),
 			DeviceToken: string(subscription.Endpoint),
 			Topic:       subscription.Topic,
 			Expiration:  now.Add(message.TTL + time.Second - 1), // sent as whole seconds
@@ -112,19 +111,13 @@ func messageID(id push.ID, digest push.Digest) string {
 //
 // Apple does not say what it does to push types that show nothing, so there is
 // none for those; but the background's, where it spares a second wake-up.
-func collapseID(n push.Notification, kind pushType) string {
+func collapseID(n push.Notification, tag string, kind pushType) string {
 	if !kind.collapses {
 		return ""
 	}
-	var content struct {
-		Tag string `json:"tag"`
-	}
-	value := n.ID.String()
-	switch {
-	case bytes.Contains(n.Content, []byte(`"tag"`)) && json.Unmarshal(n.Content, &content) == nil && content.Tag != "":
-		value = content.Tag
-	case n.CollapseKey != "":
-		value = n.CollapseKey
+	value := cmp.Or(tag, n.CollapseKey)
+	if value == "" {
+		return n.ID.String()
 	}
 	if len(value) > maxCollapseBytes || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		sum := sha256.Sum256([]byte(value))
