@@ -14,7 +14,7 @@ const (
 	streamsPerLine = 96
 
 	// clientLife is how long connections and an access token are kept for a
-	// credential that nothing is sent with: one that was replaced, mostly.
+	// credential that nothing is sent with.
 	clientLife = time.Hour
 )
 
@@ -23,17 +23,19 @@ type clients struct {
 	config Config
 	open   *lifetime
 
-	mu  sync.Mutex
-	all map[*Credential]*client
+	mu      sync.Mutex
+	all     map[*Credential]*client
+	retired map[*Credential]time.Time // since when; as long as a Send may know it
 }
 
 func newClients(config Config) *clients {
-	return &clients{config: config, open: newLifetime(config.Timeout), all: make(map[*Credential]*client)}
+	return &clients{config: config, open: newLifetime(config.Timeout), all: make(map[*Credential]*client), retired: make(map[*Credential]time.Time)}
 }
 
-// of finds the client of a credential, or makes it. Making one is the occasion
-// to forget those that are no longer in use.
-func (s *clients) of(credential *Credential) *client {
+// take finds the client of a credential for one Send, or makes it, which is the
+// occasion to forget those that are no longer in use. It is to be given back. One
+// for a retired credential is not kept beyond that.
+func (s *clients) take(credential *Credential) *client {
 	now := s.config.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,15 +43,49 @@ func (s *clients) of(credential *Credential) *client {
 	if c == nil {
 		for key, other := range s.all {
 			if now.Sub(other.usedAt) > clientLife {
-				delete(s.all, key)
-				other.close()
+				s.drop(key, other)
 			}
 		}
 		c = newClient(credential, s.config, s.open)
-		s.all[credential] = c
+		since, known := s.retired[credential]
+		if c.retired = known && now.Sub(since) <= s.config.Timeout; !c.retired {
+			s.all[credential] = c
+		}
 	}
 	c.usedAt = now
+	c.sends++
 	return c
+}
+
+// give takes a client back after a Send.
+func (s *clients) give(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.sends--
+	c.closeIfDone()
+}
+
+// retire lets go of the client of a credential.
+func (s *clients) retire(credential *Credential) {
+	now := s.config.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, since := range s.retired {
+		if now.Sub(since) > s.config.Timeout {
+			delete(s.retired, other)
+		}
+	}
+	s.retired[credential] = now
+	if c := s.all[credential]; c != nil {
+		s.drop(credential, c)
+	}
+}
+
+// drop forgets a client, which ends after the last Send that has it.
+func (s *clients) drop(credential *Credential, c *client) {
+	delete(s.all, credential)
+	c.retired = true
+	c.closeIfDone()
 }
 
 func (s *clients) close() {
@@ -66,7 +102,10 @@ type client struct {
 	credential *Credential
 	tokens     *tokens
 	now        func() time.Time
-	usedAt     time.Time // guarded by clients
+
+	usedAt  time.Time // guarded by clients, as are:
+	sends   int       // under way
+	retired bool      // it is closed after the last of them
 
 	slots chan struct{} // one for each message under way
 	mu    sync.Mutex
@@ -84,8 +123,9 @@ type line struct {
 	transport *http.Transport
 	busy      int // messages under way, at most streamsPerLine; guarded by client
 
-	mu   sync.Mutex
-	open map[net.Conn]struct{} // to FCM, and to the token endpoint
+	mu     sync.Mutex
+	open   map[net.Conn]struct{} // to FCM, and to the token endpoint
+	closed bool
 }
 
 func newClient(credential *Credential, config Config, open *lifetime) *client {
@@ -97,7 +137,14 @@ func newClient(credential *Credential, config Config, open *lifetime) *client {
 	return c
 }
 
-// close ends the connections. Nothing is under way on them any more.
+func (c *client) closeIfDone() {
+	if c.retired && c.sends == 0 {
+		c.close()
+	}
+}
+
+// close ends the connections. No Send is under way on them any more; a renewal of
+// the access token may be, for nobody.
 func (c *client) close() {
 	for _, line := range c.lines {
 		line.close()

@@ -105,6 +105,93 @@ func TestConnections_EndWhenTheirCredentialIsNoLongerUsed(t *testing.T) {
 	require.Equal(t, 2, r.AccessTokens())
 }
 
+// sockets counts the connections of the credential in use, to FCM and to the token
+// endpoint.
+func (r *rig) sockets() int {
+	r.provider.clients.mu.Lock()
+	defer r.provider.clients.mu.Unlock()
+	n := 0
+	for _, c := range r.provider.clients.all {
+		n += c.sockets()
+	}
+	return n
+}
+
+func (c *client) sockets() int {
+	n := 0
+	for _, line := range c.lines {
+		line.mu.Lock()
+		n += len(line.open)
+		line.mu.Unlock()
+	}
+	return n
+}
+
+func TestRetire_ClosesTheConnectionsOfWhatWasReplaced(t *testing.T) {
+	r := newRig(t)
+	for range 50 {
+		require.Equal(t, push.Delivered, r.send(t).Outcome)
+		require.Equal(t, 1, r.sockets())
+		replaced := r.credential.Load()
+		client := r.provider.clients.all[replaced]
+		r.credential.Store(r.parse(t))
+		r.provider.Retire(replaced)
+		require.Zero(t, client.sockets())
+		require.Empty(t, r.provider.clients.all)
+		r.clock.advance(2 * time.Minute)
+	}
+	require.Len(t, r.provider.clients.retired, 1, "the others are forgotten, too")
+}
+
+func TestRetire_FinishesWhatIsUnderWay(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send(t).Outcome)
+	r.fault(t, simulate.Fault{DelayMillis: 200})
+	client := r.provider.clients.all[r.credential.Load()]
+	slow := make(chan push.Result, 1)
+	go func() { slow <- r.provider.Send(context.Background(), messageTo(t, registrationToken)) }()
+	_, err := r.Await(t.Context(), 2)
+	require.NoError(t, err)
+	r.provider.Retire(r.credential.Load())
+	require.Equal(t, 1, client.sockets())
+	require.Equal(t, push.Delivered, (<-slow).Outcome)
+	require.Zero(t, client.sockets(), "with the last answer")
+	require.Equal(t, 1, r.Connections())
+}
+
+// A Send may have looked the credential up just before.
+func TestRetire_KeepsNothingForLateSends(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send(t).Outcome)
+	r.provider.Retire(r.credential.Load())
+	for range 5 {
+		require.Equal(t, push.Delivered, r.send(t).Outcome)
+	}
+	require.Empty(t, r.provider.clients.all)
+	require.Equal(t, 6, r.AccessTokens())
+
+	r.clock.advance(2 * time.Minute) // nobody knows it any more, unless it is given again
+	deliverMany(t, r, 5)
+	require.Len(t, r.provider.clients.all, 1)
+	require.Equal(t, 7, r.AccessTokens())
+}
+
+// The token endpoint answers when nobody needs the token any more.
+func TestRetire_EndsWithARenewalUnderWay(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.TokenFault(simulate.Fault{DelayMillis: 60_000}))
+	ctx, cancel := context.WithCancel(t.Context())
+	sent := make(chan push.Result, 1)
+	go func() { sent <- r.provider.Send(ctx, messageTo(t, registrationToken)) }()
+	r.await(t, func() bool { return r.renewing() && r.sockets() == 1 })
+	client := r.provider.clients.all[r.credential.Load()]
+	r.provider.Retire(r.credential.Load())
+	cancel()
+	<-sent
+	require.Zero(t, client.sockets())
+	r.provider.clients.open.running.Wait()
+}
+
 // Proxies of the environment would see every message's access token.
 func TestConnections_UseNoProxy(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")

@@ -22,8 +22,14 @@ const (
 	// 2,400 bytes.
 	maxAccountBytes = 16 << 10
 
-	// minKeyBits is the shortest key that may sign RS256 (RFC 7518 §3.3).
+	// minKeyBits is the shortest key that may sign RS256 (RFC 7518 §3.3), and
+	// maxKeyBits the longest taken: a signature takes time with the cube of
+	// the length, 0.2 s for this one. Google's keys have 2,048 bits.
 	minKeyBits = 2048
+	maxKeyBits = 8192
+
+	maxEmailBytes = 254 // RFC 5321 §4.5.3.1.3, without the angle brackets
+	maxHostBytes  = 255
 )
 
 // googleTokenHosts are where Google gives access tokens for service accounts,
@@ -33,6 +39,12 @@ var googleTokenHosts = map[string]bool{"oauth2.googleapis.com": true, "www.googl
 // projectForm is a project's ID: 6 to 30 lower-case letters, digits and hyphens;
 // old ones have a domain before a colon.
 var projectForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.:-]{1,99}$`)
+
+// emailForm and keyIDForm are what may stand in Settings, hence in answers and logs.
+var (
+	emailForm = regexp.MustCompile(`^[!-?A-~]+@[!-?A-~]+$`)
+	keyIDForm = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+)
 
 // Settings is what of a Credential may be shown.
 type Settings struct {
@@ -86,8 +98,13 @@ func Parse(serviceAccount []byte, host string) (*Credential, error) {
 			return nil, badAccount("it has no " + member.name)
 		}
 	}
-	if !projectForm.MatchString(account.ProjectID) {
+	switch {
+	case !projectForm.MatchString(account.ProjectID):
 		return nil, badAccount("its project_id is not the ID of a project")
+	case len(account.ClientEmail) > maxEmailBytes || !emailForm.MatchString(account.ClientEmail):
+		return nil, badAccount("its client_email is not a mail address")
+	case !keyIDForm.MatchString(account.PrivateKeyID):
+		return nil, badAccount("its private_key_id is not the ID of a key")
 	}
 	if fault := checkKey([]byte(account.PrivateKey)); fault != "" {
 		return nil, badAccount(fault)
@@ -163,6 +180,8 @@ func checkKey(text []byte) string {
 	switch {
 	case err != nil || !ok:
 		return "its private_key is not an RSA key"
+	case key.N.BitLen() > maxKeyBits:
+		return fmt.Sprintf("its private_key has %d bits, and at most %d are taken", key.N.BitLen(), maxKeyBits)
 	case key.N.BitLen() < minKeyBits:
 		return fmt.Sprintf("its private_key has %d bits, and at least %d are needed", key.N.BitLen(), minKeyBits)
 	}
@@ -175,7 +194,7 @@ func parseHost(host string) (string, error) {
 		return "", nil
 	}
 	target, ok := parseHTTPS(host)
-	if !ok || strings.Trim(target.Path, "/") != "" || target.RawQuery != "" || target.ForceQuery || strings.Contains(host, "#") {
+	if !ok || len(host) > maxHostBytes || strings.Trim(target.Path, "/") != "" || target.RawQuery != "" || target.ForceQuery || strings.Contains(host, "#") {
 		return "", &push.InvalidError{Field: "host", Detail: "The host is not the base URL of a server: write https://name or https://name:port, or leave it out for Google's."}
 	}
 	base := "https://" + strings.TrimSuffix(strings.ToLower(target.Host), ":443")

@@ -7,10 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,39 @@ var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 	}
 	return key
 })
+
+// rsaOf makes a key that can be read and is good for nothing: two real primes of
+// this length take minutes to find.
+func rsaOf(t testing.TB, bits int) *rsa.PrivateKey {
+	t.Helper()
+	one, e := big.NewInt(1), big.NewInt(65537)
+	half := func() *big.Int {
+		for {
+			p, err := rand.Int(rand.Reader, new(big.Int).Lsh(one, uint(bits/2)))
+			require.NoError(t, err)
+			p.SetBit(p, bits/2-1, 1).SetBit(p, bits/2-2, 1).SetBit(p, 0, 1)
+			if new(big.Int).GCD(nil, nil, e, new(big.Int).Sub(p, one)).Cmp(one) == 0 {
+				return p
+			}
+		}
+	}
+	p, q := half(), half()
+	for new(big.Int).GCD(nil, nil, p, q).Cmp(one) != 0 {
+		q = half()
+	}
+	p1, q1 := new(big.Int).Sub(p, one), new(big.Int).Sub(q, one)
+	d := new(big.Int).ModInverse(e, new(big.Int).Mul(p1, q1))
+	encoded, err := asn1.Marshal(struct {
+		Version                int
+		N                      *big.Int
+		E                      int
+		D, P, Q, DP, DQ, QInvP *big.Int
+	}{0, new(big.Int).Mul(p, q), 65537, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)})
+	require.NoError(t, err)
+	key, err := x509.ParsePKCS1PrivateKey(encoded)
+	require.NoError(t, err)
+	return key
+}
 
 func pkcs8(t testing.TB, key any) string {
 	t.Helper()
@@ -73,8 +108,15 @@ func TestParse_ReadsTheConsolesFile(t *testing.T) {
 	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rsaKey())}))
 	_, err = Parse(account(t, set("private_key", pkcs1)), "")
 	require.NoError(t, err)
-	_, err = Parse(account(t, set("project_id", "example.com:old-project")), "")
-	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"project_id":     "example.com:old-project",
+		"client_email":   strings.Repeat("x", 242) + "@example.com",
+		"private_key_id": strings.Repeat("aZ0_-", 12) + "0000",
+		"private_key":    pkcs8(t, rsaOf(t, 8192)),
+	} {
+		_, err = Parse(account(t, set(name, value)), "")
+		require.NoError(t, err, name)
+	}
 }
 
 func TestParse_SaysWhatIsWrong(t *testing.T) {
@@ -83,6 +125,17 @@ func TestParse_SaysWhatIsWrong(t *testing.T) {
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for want, file := range map[string][]byte{
+		"its private_key has 8200 bits, and at most 8192":           account(t, set("private_key", pkcs8(t, rsaOf(t, 8200)))),
+		"its client_email is not a mail address":                    account(t, set("client_email", "firebase-adminsdk")),
+		"its client_email is not a mail address. ":                  account(t, set("client_email", "a\nlevel=ERROR@example.com")),
+		"its client_email is not a mail address. S":                 account(t, set("client_email", "a@b@example.com")),
+		"its client_email is not a mail address. Se":                account(t, set("client_email", "kö@example.com")),
+		"its client_email is not a mail address. Sen":               account(t, set("client_email", strings.Repeat("x", 243)+"@example.com")),
+		"its client_email is not a mail address. Send":              account(t, set("client_email", "two words@example.com")),
+		"its private_key_id is not the ID of a key":                 account(t, set("private_key_id", strings.Repeat("a", 65))),
+		"its private_key_id is not the ID of a key. ":               account(t, set("private_key_id", "a\nb")),
+		"its private_key_id is not the ID of a key. S":              account(t, set("private_key_id", "<b>")),
+		"its project_id is not the ID of a project. ":               account(t, set("project_id", "a"+strings.Repeat("b", 100))),
 		"it is not the JSON of one":                                 []byte("-----BEGIN PRIVATE KEY-----"),
 		"it has 16385 bytes, and at most 16384 are taken":           bytes.Repeat([]byte(" "), 16385),
 		`its type is not "service_account"`:                         account(t, set("type", "authorized_user")),
@@ -128,7 +181,7 @@ func TestParse_TakesTheBaseURLOfAHost(t *testing.T) {
 		require.Equal(t, want != "", credential.Foreign(), host)
 	}
 	for _, host := range []string{
-		"fcm.googleapis.com", "http://127.0.0.1:4711", "https://", "https://x/v1", "https://x?a=b", "https://x?", "https://x#", "https://user@x", "https://x:", "https://é", "https://x\\y", "https://x y", "ftp://x",
+		"fcm.googleapis.com", "http://127.0.0.1:4711", "https://", "https://x/v1", "https://x?a=b", "https://x?", "https://x#", "https://user@x", "https://x:", "https://é", "https://x\\y", "https://x y", "ftp://x", "https://" + strings.Repeat("x", 248),
 	} {
 		_, err := Parse(account(t), host)
 		var invalid *push.InvalidError

@@ -18,7 +18,7 @@ func TestProvider_KeepsItsContract(t *testing.T) {
 	pushtest.Exercise(t, pushtest.Rig{
 		Open:     openBench,
 		Ended:    simulate.Fault{Status: 404, Reason: "UNREGISTERED"},
-		Refused:  simulate.Fault{Status: 401, Reason: "THIRD_PARTY_AUTH_ERROR"},
+		Refused:  simulate.Fault{Status: 403, Reason: "PERMISSION_DENIED"},
 		Rejected: simulate.Fault{Status: 400, Body: `{"error":{"code":400,"message":"The message is too big.","status":"INVALID_ARGUMENT"}}`},
 		Throttle: simulate.Fault{Status: 429, Reason: "QUOTA_EXCEEDED"},
 		Wrong: map[string]func(*push.Subscription){

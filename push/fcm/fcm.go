@@ -10,7 +10,7 @@
 //
 // A Credential is the service account of one Firebase project. It has HTTP/2
 // connections and an access token of its own; they are made by its first Send,
-// and forgotten some time after its last. The token is renewed before it ends,
+// and forgotten when it is retired, or some time after its last. The token is renewed before it ends,
 // once for all who need it, and while that lasts the old one goes on serving.
 //
 // What FCM answers is matched on its error codes alone (outcome.go), since its
@@ -59,7 +59,8 @@ type Config struct {
 	// answers ErrNoCredential when the app has none; any other error is taken
 	// for a passing one. It is called for every Send, so it must be quick. The
 	// same *Credential is the same identity: who answers with a new one gets
-	// new connections and a new access token.
+	// new connections and a new access token. Retire closes the connections of
+	// one that it no longer gives.
 	Credential func(ctx context.Context, app, project string) (*Credential, error)
 
 	// Timeout bounds one Send, a new access token included. Default: 30 s.
@@ -116,6 +117,13 @@ func New(config Config) (*Provider, error) {
 	}
 	return &Provider{config: config, clients: newClients(config)}, nil
 }
+
+// Retire says that a credential has been replaced or deleted. Its access token is
+// forgotten, and its connections are closed after the last answer to what is under
+// way. A Send that found the credential before still makes its attempt, with an
+// access token and connections of its own. Call it when Config.Credential no
+// longer gives the credential.
+func (p *Provider) Retire(credential *Credential) { p.clients.retire(credential) }
 
 // Close ends what is under way of access tokens and closes the connections. Call
 // it after the last Send.
@@ -183,7 +191,9 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 	if err != nil {
 		return unequipped(err, subscription.Project)
 	}
-	return p.clients.of(credential).send(ctx, subscription.Endpoint, encoded)
+	client := p.clients.take(credential)
+	defer p.clients.give(client)
+	return client.send(ctx, subscription.Endpoint, encoded)
 }
 
 // send posts a message, with another access token if FCM refuses the first.

@@ -60,20 +60,20 @@ func TestSend_TellsWhatFCMAnswers(t *testing.T) {
 		},
 		"400": {simulate.Fault{Status: 400}, push.Result{Outcome: push.Rejected, Reason: "INVALID_ARGUMENT Bad Request"}},
 		"401 THIRD_PARTY_AUTH_ERROR": {
-			simulate.Fault{Status: 401, Reason: "THIRD_PARTY_AUTH_ERROR"}, push.Result{Outcome: push.Refused, Reason: "THIRD_PARTY_AUTH_ERROR Unauthorized"},
+			simulate.Fault{Status: 401, Reason: "THIRD_PARTY_AUTH_ERROR"}, push.Result{Outcome: push.Retry, Reason: "THIRD_PARTY_AUTH_ERROR Unauthorized", AtLeast: 10 * time.Second},
 		},
 		"403": {simulate.Fault{Status: 403}, push.Result{Outcome: push.Refused, Reason: "PERMISSION_DENIED Forbidden"}},
 		"404": {simulate.Fault{Status: 404}, push.Result{Outcome: push.Refused, Reason: "NOT_FOUND Not Found"}},
 		"429 QUOTA_EXCEEDED": {
 			simulate.Fault{Status: 429, Reason: "QUOTA_EXCEEDED"},
-			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Too Many Requests", RetryAfter: time.Minute, Pause: time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Too Many Requests", AtLeast: time.Minute, Pause: time.Minute},
 		},
 		"429, to be waited for": {
 			simulate.Fault{Status: 429, RetryAfter: 90},
 			push.Result{Outcome: push.Retry, Reason: "RESOURCE_EXHAUSTED Too Many Requests", RetryAfter: 90 * time.Second, Pause: 90 * time.Second},
 		},
-		"500": {simulate.Fault{Status: 500, Reason: "INTERNAL"}, push.Result{Outcome: push.Retry, Reason: "INTERNAL Internal Server Error", RetryAfter: 10 * time.Second}},
-		"502": {simulate.Fault{Status: 502}, push.Result{Outcome: push.Retry, Reason: "Bad Gateway", RetryAfter: 10 * time.Second}},
+		"500": {simulate.Fault{Status: 500, Reason: "INTERNAL"}, push.Result{Outcome: push.Retry, Reason: "INTERNAL Internal Server Error", AtLeast: 10 * time.Second}},
+		"502": {simulate.Fault{Status: 502}, push.Result{Outcome: push.Retry, Reason: "Bad Gateway", AtLeast: 10 * time.Second}},
 		"503": {
 			simulate.Fault{Status: 503, Reason: "UNAVAILABLE", RetryAfter: 45},
 			push.Result{Outcome: push.Retry, Reason: "UNAVAILABLE Service Unavailable", RetryAfter: 45 * time.Second},
@@ -118,7 +118,7 @@ func TestSend_IsRetryWithoutAnAnswer(t *testing.T) {
 	away := newRig(t)
 	away.Stop()
 	require.Equal(t, push.Result{
-		Outcome: push.Retry, Reason: "no access token: the token endpoint refuses connections", RetryAfter: 10 * time.Second,
+		Outcome: push.Retry, Reason: "no access token: the token endpoint refuses connections", AtLeast: 10 * time.Second,
 	}, away.send(t))
 }
 
@@ -127,7 +127,7 @@ func TestSend_IsRetryWhenTheCertificateIsNotTrusted(t *testing.T) {
 	require.Equal(t, push.Delivered, r.send(t).Outcome)
 	distrusting := newRig(t, func(s *setup) { s.config.RootCAs = nil })
 	require.Equal(t, push.Result{
-		Outcome: push.Retry, Reason: "no access token: the certificate of the token endpoint is not trusted", RetryAfter: 10 * time.Second,
+		Outcome: push.Retry, Reason: "no access token: the certificate of the token endpoint is not trusted", AtLeast: 10 * time.Second,
 	}, distrusting.send(t))
 }
 

@@ -1,6 +1,7 @@
 package fcm
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"strconv"
@@ -11,13 +12,12 @@ import (
 )
 
 const (
-	// minWait and maxWait bound how long to wait before the next attempt, and
-	// so what is believed of Retry-After. Google asks for ten seconds at least.
+	// minWait and maxWait bound what is believed of Retry-After. Without it,
+	// minWait comes before the back-off: Google wants ten seconds at least.
 	minWait = 10 * time.Second
 	maxWait = time.Hour
 
-	// quotaWait is how long to wait after a 429 that does not say. The quota is
-	// one of a minute.
+	// quotaWait is minWait's like after a 429. The quota is one of a minute.
 	quotaWait = time.Minute
 )
 
@@ -29,7 +29,7 @@ const (
 //	2xx                               Delivered
 //	4xx       UNREGISTERED            Gone      the app was removed, or the token has ended; by the reference a 404
 //	4xx       SENDER_ID_MISMATCH      Gone      the token was made for another project; by the reference a 403
-//	4xx       THIRD_PARTY_AUTH_ERROR  Refused   the project's APNs key or Web Push key is wrong; by the reference a 401
+//	4xx       THIRD_PARTY_AUTH_ERROR  Retry     the project's APNs key or Web Push key is missing or wrong: no matter of Android's, hence not Refused; by the reference a 401
 //	400       INVALID_ARGUMENT        Gone      the token is what is wrong: see tokenIsWrong
 //	400                               Rejected  the message is
 //	401                               Refused   the access token is wrong, and so was a new one: see Send
@@ -49,12 +49,15 @@ func classify(said reply, token string, now time.Time) push.Result {
 		result.MessageID = messageID(said.name, token)
 		return result
 	case push.Retry:
-		result.RetryAfter = waitOf(said.retryAfter, minWait, now)
+		least := minWait
 		if said.overQuota() {
-			result.RetryAfter = waitOf(said.retryAfter, quotaWait, now)
-			if !said.deviceQuota(token) {
-				result.Pause = result.RetryAfter
-			}
+			least = quotaWait
+		}
+		if result.RetryAfter = asked(said.retryAfter, now); result.RetryAfter == 0 {
+			result.AtLeast = least
+		}
+		if said.overQuota() && !said.deviceQuota(token) {
+			result.Pause = cmp.Or(result.RetryAfter, least)
 		}
 	}
 	result.Reason = reasonOf(said, token)
@@ -70,7 +73,7 @@ func outcomeOf(said reply) push.Outcome {
 	case said.code == codeUnregistered || said.code == codeSenderMismatch:
 		return push.Gone
 	case said.code == codeThirdParty:
-		return push.Refused
+		return push.Retry
 	case said.overQuota() || said.status == http.StatusRequestTimeout:
 		return push.Retry
 	case said.status == http.StatusBadRequest && said.tokenIsWrong():
@@ -82,12 +85,12 @@ func outcomeOf(said reply) push.Outcome {
 	}
 }
 
-// waitOf reads a Retry-After header (RFC 9110 §10.2.3), seconds or a date. It is
-// usual when there is none, when it is past, and when it cannot be read.
-func waitOf(header string, usual time.Duration, now time.Time) time.Duration {
+// asked is what a Retry-After header (RFC 9110 §10.2.3) asks for, within bounds.
+// It is 0 when there is none, when it is past, and when it cannot be read.
+func asked(header string, now time.Time) time.Duration {
 	wait := answer.RetryAfter(header, now)
 	if wait == 0 {
-		return usual
+		return 0
 	}
 	return min(max(wait, minWait), maxWait)
 }
@@ -108,7 +111,10 @@ func unauthorised(err error) push.Result {
 	case errors.As(err, &token) && token.refused:
 		return push.Result{Outcome: push.Refused, Reason: token.reason}
 	case errors.As(err, &token):
-		return push.Result{Outcome: push.Retry, Reason: token.reason, RetryAfter: minWait}
+		if token.asked > 0 {
+			return push.Result{Outcome: push.Retry, Reason: token.reason, RetryAfter: token.asked}
+		}
+		return push.Result{Outcome: push.Retry, Reason: token.reason, AtLeast: minWait}
 	default:
 		return unanswered(err)
 	}

@@ -50,7 +50,8 @@ func TestOutcome_OfEveryStatus(t *testing.T) {
 			require.Equal(t, want, got.Outcome, "status %d", status)
 			require.Equal(t, status, got.Status)
 			require.Equal(t, want == push.Delivered, got.Reason == "", "status %d: %q", status, got.Reason)
-			require.Equal(t, want == push.Retry, got.RetryAfter != 0, "status %d", status)
+			require.Zero(t, got.RetryAfter, "status %d: nobody asked", status)
+			require.Equal(t, want == push.Retry, got.AtLeast != 0, "status %d", status)
 			require.Equal(t, status == 429, got.Pause != 0, "status %d", status)
 			require.False(t, got.KeyMismatch)
 		}
@@ -63,7 +64,7 @@ func TestOutcome_OfEveryErrorCode(t *testing.T) {
 	for code, byClass := range map[string][2]push.Outcome{ // with 4xx, with 5xx
 		"UNREGISTERED":           {push.Gone, push.Retry},
 		"SENDER_ID_MISMATCH":     {push.Gone, push.Retry},
-		"THIRD_PARTY_AUTH_ERROR": {push.Refused, push.Retry},
+		"THIRD_PARTY_AUTH_ERROR": {push.Retry, push.Retry},
 		"QUOTA_EXCEEDED":         {push.Retry, push.Retry},
 	} {
 		body := googleError("WHATEVER", "words", fmt.Sprintf(fcmError, code))
@@ -184,14 +185,18 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 		},
 		"the project's key at Apple": {
 			401, nil, googleError("UNAUTHENTICATED", "Expected OAuth 2 access token", fmt.Sprintf(fcmError, "THIRD_PARTY_AUTH_ERROR"), fmt.Sprintf(apnsError, 403, "InvalidProviderToken")),
-			push.Result{Outcome: push.Refused, Reason: "THIRD_PARTY_AUTH_ERROR InvalidProviderToken (APNs)"},
+			push.Result{Outcome: push.Retry, Reason: "THIRD_PARTY_AUTH_ERROR InvalidProviderToken (APNs)", AtLeast: 10 * time.Second},
+		},
+		"a project that has no key at Apple": {
+			401, http.Header{"Retry-After": {"30"}}, googleError("UNAUTHENTICATED", "Auth error from APNS or Web Push Service", fmt.Sprintf(fcmError, "THIRD_PARTY_AUTH_ERROR")),
+			push.Result{Outcome: push.Retry, Reason: "THIRD_PARTY_AUTH_ERROR Auth error from APNS or Web Push Service", RetryAfter: 30 * time.Second},
 		},
 
 		"the project's quota": {
 			429, nil, googleError("RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Send requests'",
 				`{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","metadata":{"quota_limit":"SendsPerMinutePerProject","quota_unit":"1/min/{project}"}}`,
 				`{"@type":"type.googleapis.com/google.rpc.Help","links":[]}`),
-			push.Result{Outcome: push.Retry, Reason: "RESOURCE_EXHAUSTED Quota exceeded for quota metric 'Send requests'", RetryAfter: time.Minute, Pause: time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "RESOURCE_EXHAUSTED Quota exceeded for quota metric 'Send requests'", AtLeast: time.Minute, Pause: time.Minute},
 		},
 		"some quota": {
 			429, http.Header{"Retry-After": {"120"}}, googleError("RESOURCE_EXHAUSTED", "Device message rate exceeded", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED")),
@@ -205,12 +210,12 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 		"the token's own quota": {
 			429, nil, googleError("RESOURCE_EXHAUSTED", "words", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED"),
 				`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"to:`+registrationToken+`"}]}`),
-			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", RetryAfter: time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", AtLeast: time.Minute},
 		},
 		"a topic's quota": {
 			429, nil, googleError("RESOURCE_EXHAUSTED", "words", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED"),
 				`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"TOPIC","description":"of the device"}]}`),
-			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", RetryAfter: time.Minute, Pause: time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", AtLeast: time.Minute, Pause: time.Minute},
 		},
 		"overload": {429, http.Header{"Retry-After": {"1"}}, "", push.Result{Outcome: push.Retry, Reason: "Too Many Requests", RetryAfter: 10 * time.Second, Pause: 10 * time.Second}},
 		"overload, for a day": {
@@ -219,10 +224,10 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 
 		"a fault": {
 			500, nil, googleError("INTERNAL", "Internal error encountered.", fmt.Sprintf(fcmError, "INTERNAL")),
-			push.Result{Outcome: push.Retry, Reason: "INTERNAL Internal error encountered.", RetryAfter: 10 * time.Second},
+			push.Result{Outcome: push.Retry, Reason: "INTERNAL Internal error encountered.", AtLeast: 10 * time.Second},
 		},
 		"Google's front end": {
-			502, nil, "<!DOCTYPE html>\n<html lang=en><title>Error 502 (Server Error)!!1</title>", push.Result{Outcome: push.Retry, Reason: "Bad Gateway", RetryAfter: 10 * time.Second},
+			502, nil, "<!DOCTYPE html>\n<html lang=en><title>Error 502 (Server Error)!!1</title>", push.Result{Outcome: push.Retry, Reason: "Bad Gateway", AtLeast: 10 * time.Second},
 		},
 		"overloaded": {
 			503, http.Header{"Retry-After": {" 45 "}}, googleError("UNAVAILABLE", "The service is currently unavailable.", fmt.Sprintf(fcmError, "UNAVAILABLE")),
@@ -240,21 +245,21 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 
 func TestWait_IsSecondsOrADateWithinBounds(t *testing.T) {
 	for header, want := range map[string]time.Duration{
-		"":                              time.Minute,
-		"0":                             time.Minute,
+		"":                              0,
+		"0":                             0,
 		"1":                             10 * time.Second,
 		"  900\t":                       15 * time.Minute,
 		"Sun, 22 Nov 2026 12:02:00 GMT": 2 * time.Minute,
 		"Sun, 22 Nov 2026 12:00:01 GMT": 10 * time.Second,
-		"Sun, 22 Nov 2026 11:59:59 GMT": time.Minute,
+		"Sun, 22 Nov 2026 11:59:59 GMT": 0,
 		"Sun, 22 Nov 2099 12:00:00 GMT": time.Hour,
 		"9223372036854775807":           time.Hour,
-		"99999999999999999999999999":    time.Minute,
-		"-1":                            time.Minute,
-		"1.5":                           time.Minute,
-		"soon":                          time.Minute,
+		"99999999999999999999999999":    0,
+		"-1":                            0,
+		"1.5":                           0,
+		"soon":                          0,
 	} {
-		require.Equal(t, want, waitOf(header, time.Minute, noon), "%q", header)
+		require.Equal(t, want, asked(header, noon), "%q", header)
 	}
 }
 
@@ -327,10 +332,13 @@ func FuzzAnswer(f *testing.F) {
 			require.Equal(t, -1, strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), "%q", text)
 			require.NotContains(t, text, registrationToken)
 		}
-		require.LessOrEqual(t, got.Pause, got.RetryAfter)
+		require.True(t, got.RetryAfter == 0 || got.AtLeast == 0, "what was asked for counts")
+		least := max(got.RetryAfter, got.AtLeast)
+		require.Contains(t, []time.Duration{0, least}, got.Pause)
+		require.Equal(t, got.Outcome == push.Retry, least != 0)
 		if got.Outcome == push.Retry {
-			require.GreaterOrEqual(t, got.RetryAfter, minWait)
-			require.LessOrEqual(t, got.RetryAfter, maxWait)
+			require.GreaterOrEqual(t, least, minWait)
+			require.LessOrEqual(t, least, maxWait)
 		}
 	})
 }

@@ -24,8 +24,8 @@ const (
 	// Google's say an hour, less a second.
 	defaultTokenLife = time.Hour
 
-	// renewalPause is how long a failure to renew stands before the next
-	// attempt, so that a burst of messages is not a burst of renewals.
+	// renewalPause is how long a failure to renew stands at least before the
+	// next attempt, so that a burst of messages is not a burst of renewals.
 	renewalPause = 10 * time.Second
 
 	// refusalPause is how long an access token stands that was made because FCM
@@ -54,11 +54,11 @@ type tokens struct {
 	now   func() time.Time
 	open  *lifetime
 
-	mu       sync.Mutex
-	current  *accessToken
-	renewal  *renewal // nil while none is under way
-	failed   error    // why the last renewal failed; nil if it did not
-	failedAt time.Time
+	mu      sync.Mutex
+	current *accessToken
+	renewal *renewal  // nil while none is under way
+	failed  error     // why the last renewal failed; nil if it did not
+	resting time.Time // until then no other is tried
 }
 
 // renewal is one request for an access token. What it came to may be read when
@@ -114,7 +114,7 @@ func (t *tokens) renew(now time.Time, forced bool) *renewal {
 		return t.renewal
 	}
 	r := &renewal{done: make(chan struct{})}
-	if t.failed != nil && now.Before(t.failedAt.Add(renewalPause)) {
+	if t.failed != nil && now.Before(t.resting) {
 		r.err = t.failed
 		close(r.done)
 		return r
@@ -126,7 +126,7 @@ func (t *tokens) renew(now time.Time, forced bool) *renewal {
 		defer t.mu.Unlock()
 		t.renewal, t.failed = nil, err
 		if err != nil {
-			t.failedAt, r.err = t.now(), err
+			t.resting, r.err = t.now().Add(restAfter(err)), err
 		} else {
 			// The life is counted from before the request, so a slow answer
 			// cannot make it longer than it is at Google.
@@ -151,9 +151,19 @@ func (r *renewal) wait(ctx context.Context) (*accessToken, error) {
 type tokenError struct {
 	refused bool // by the token endpoint, and not for now only
 	reason  string
+	asked   time.Duration // how long the token endpoint wants to be left alone; 0 if it did not say
 }
 
 func (e *tokenError) Error() string { return e.reason }
+
+// restAfter is how long to wait before the next renewal.
+func restAfter(err error) time.Duration {
+	var token *tokenError
+	if errors.As(err, &token) && !token.refused {
+		return max(renewalPause, token.asked)
+	}
+	return renewalPause
+}
 
 // fetchToken asks the token endpoint for an access token (RFC 7523 §2.1).
 func (c *client) fetchToken(ctx context.Context) (string, time.Duration, error) {
@@ -174,7 +184,7 @@ func (c *client) fetchToken(ctx context.Context) (string, time.Duration, error) 
 	var refusal *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refusal):
-		return "", 0, classifyToken(refusal.Response.StatusCode, refusal.Body)
+		return "", 0, classifyToken(refusal.Response.StatusCode, refusal.Response.Header, refusal.Body, c.now())
 	case exchange.failure != nil:
 		return "", 0, &tokenError{reason: "no access token: " + answer.Failure("the token endpoint", exchange.failure)}
 	case err != nil || token.AccessToken == "":
@@ -192,7 +202,7 @@ func (c *client) fetchToken(ctx context.Context) (string, time.Duration, error) 
 // taken back, an account that is gone and a clock that is wrong, invalid_client,
 // deleted_client, disabled_client and more. Any of them lasts until somebody
 // does something about it.
-func classifyToken(status int, body []byte) *tokenError {
+func classifyToken(status int, header http.Header, body []byte, now time.Time) *tokenError {
 	var said struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -204,6 +214,7 @@ func classifyToken(status int, body []byte) *tokenError {
 	return &tokenError{
 		refused: status >= 400 && status <= 499 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests,
 		reason:  answer.Shorten("no access token: " + presentable(strings.TrimSpace(reason), "")),
+		asked:   asked(header.Get("Retry-After"), now),
 	}
 }
 

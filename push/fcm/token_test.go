@@ -123,7 +123,7 @@ func TestAccessToken_IsNotReplacedTwice(t *testing.T) {
 func TestAccessToken_IsNotReplacedForTheProjectsOwnKey(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, r.Fault(simulate.Fault{Status: 401, Reason: "THIRD_PARTY_AUTH_ERROR"}))
-	require.Equal(t, push.Refused, r.send(t).Outcome)
+	require.Equal(t, push.Retry, r.send(t).Outcome)
 	require.Len(t, r.Log(), 1)
 	require.Equal(t, 1, r.AccessTokens())
 }
@@ -163,7 +163,7 @@ func TestAccessToken_ThatIsNotGivenIsRefusedOrRetry(t *testing.T) {
 			r := newRig(t)
 			require.NoError(t, r.TokenFault(test.fault))
 			if test.want.Outcome == push.Retry {
-				test.want.RetryAfter = 10 * time.Second
+				test.want.AtLeast = 10 * time.Second
 			}
 			require.Equal(t, test.want, r.send(t))
 			require.Empty(t, r.Log())
@@ -179,6 +179,18 @@ func TestAccessToken_IsAskedForOnceInTenSecondsWhileThereIsNone(t *testing.T) {
 	require.Equal(t, push.Retry, r.send(t).Outcome)
 	require.Zero(t, r.AccessTokens())
 	r.clock.advance(renewalPause)
+	require.Equal(t, push.Delivered, r.send(t).Outcome)
+}
+
+func TestAccessToken_IsAskedForWhenTheTokenEndpointWantsItAgain(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, r.TokenFault(simulate.Fault{Times: 1, Status: 429, RetryAfter: 120}))
+	want := push.Result{Outcome: push.Retry, Reason: "no access token: Too Many Requests", RetryAfter: 2 * time.Minute}
+	require.Equal(t, want, r.send(t))
+	r.clock.advance(2*time.Minute - time.Second)
+	require.Equal(t, want, r.send(t))
+	require.Zero(t, r.AccessTokens())
+	r.clock.advance(time.Second)
 	require.Equal(t, push.Delivered, r.send(t).Outcome)
 }
 
@@ -230,7 +242,7 @@ func TestClose_EndsARenewal(t *testing.T) {
 
 func TestClassifyToken_OfEveryStatus(t *testing.T) {
 	for status := 300; status <= 599; status++ {
-		err := classifyToken(status, nil)
+		err := classifyToken(status, nil, nil, noon)
 		require.Equal(t, status >= 400 && status <= 499 && status != 408 && status != 429, err.refused, "status %d", status)
 		require.Contains(t, err.reason, "no access token: "+http.StatusText(status))
 	}

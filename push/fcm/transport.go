@@ -58,6 +58,10 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	s := &socket{Conn: conn, of: l}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
 	l.open[s] = struct{}{}
 	return s, nil
 }
@@ -67,6 +71,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 func (l *line) close() {
 	l.transport.CloseIdleConnections()
 	l.mu.Lock()
+	l.closed = true
 	open := slices.Collect(maps.Keys(l.open))
 	l.mu.Unlock()
 	for _, conn := range open {
