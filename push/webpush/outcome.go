@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// windowsPause is how long to wait after a 406 that does not say: Windows
-	// throttles with it, and asks for this where it asks.
-	windowsPause = 15 * time.Minute
+	// windowsRest is how long to wait at least after a 406 that does not say:
+	// Windows throttles with it, and asks for this where it asks.
+	windowsRest = 15 * time.Minute
 )
 
 // classify turns an answer into a result. This is all there is to know about
@@ -32,7 +32,7 @@ const (
 //	400 and …             Refused    … the reason says that it is our VAPID token after all
 //	400 and …             Retry      … the reason says that the connection was idle for too long
 //	404, 410              Gone       the only two that say so
-//	406                   Retry      Windows throttles; 15 minutes unless it says otherwise
+//	406                   Retry      Windows throttles; 15 minutes at least unless it says otherwise
 //	408, 429              Retry
 //	other 4xx             Rejected   413 among them
 //	everything else       Retry      5xx, and what is no final status at all
@@ -61,7 +61,7 @@ func classify(status int, header http.Header, body []byte, target *url.URL, now 
 	if result.Outcome == push.Retry {
 		result.RetryAfter = answer.RetryAfter(header.Get("Retry-After"), now)
 		if status == http.StatusNotAcceptable && result.RetryAfter == 0 {
-			result.RetryAfter = windowsPause
+			result.AtLeast = windowsRest
 		}
 	}
 	return result

@@ -43,7 +43,8 @@ func TestOutcome_OfEveryStatus(t *testing.T) {
 		require.Equal(t, want, got.Outcome, "status %d", status)
 		require.Equal(t, status, got.Status)
 		require.Equal(t, want == push.Delivered, got.Reason == "", "status %d: %q", status, got.Reason)
-		require.Equal(t, status == 406, got.RetryAfter != 0, "status %d", status)
+		require.Zero(t, got.RetryAfter, "status %d: nobody asked", status)
+		require.Equal(t, status == 406, got.AtLeast != 0, "status %d", status)
 	}
 	require.Equal(t, push.Retry, classify(999, nil, nil, target, noon).Outcome)
 }
@@ -143,5 +144,6 @@ func FuzzOutcome(f *testing.F) {
 		require.True(t, utf8.ValidString(got.MessageID))
 		require.True(t, !got.KeyMismatch || got.Outcome == push.Rejected)
 		require.GreaterOrEqual(t, got.RetryAfter, time.Duration(0))
+		require.True(t, got.RetryAfter == 0 || got.AtLeast == 0, "what was asked for counts")
 	})
 }

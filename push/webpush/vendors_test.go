@@ -160,7 +160,7 @@ func TestOutcome_OfEveryAnswerWindowsGives(t *testing.T) {
 		{404, nil, "", push.Result{Outcome: push.Gone, Reason: "Not Found"}},
 		{406, http.Header{"X-Wns-Status": {"channelthrottled"}, "Retry-After": {"900 "}}, "", push.Result{Outcome: push.Retry, Reason: "channelthrottled", RetryAfter: 15 * time.Minute}},
 		{406, http.Header{"X-Wns-Status": {"appthrottled"}, "Retry-After": {"60"}}, "", push.Result{Outcome: push.Retry, Reason: "appthrottled", RetryAfter: time.Minute}},
-		{406, http.Header{"X-Wns-Status": {"appthrottled"}}, "", push.Result{Outcome: push.Retry, Reason: "appthrottled", RetryAfter: 15 * time.Minute}},
+		{406, http.Header{"X-Wns-Status": {"appthrottled"}}, "", push.Result{Outcome: push.Retry, Reason: "appthrottled", AtLeast: 15 * time.Minute}},
 		{410, http.Header{"X-Wns-Deviceconnectionstatus": {"tempdisconnected"}}, "", push.Result{Outcome: push.Gone, Reason: "(device tempdisconnected)"}},
 		{413, nil, "", push.Result{Outcome: push.Rejected, Reason: "Request Entity Too Large"}},
 		{500, nil, "", push.Result{Outcome: push.Retry, Reason: "Internal Server Error"}},

@@ -52,8 +52,8 @@ const (
 type Config struct {
 	// Key finds the private half of one of an app's VAPID public keys, 65
 	// bytes. It is asked when no token is cached: for each key and push
-	// service about every six hours, so a new subject takes that long to be
-	// used everywhere. It answers ErrUnknownKey when the app has no such key;
+	// service about every six hours. So a new subject takes that long to be
+	// used everywhere, unless Forget is called. It answers ErrUnknownKey when the app has no such key;
 	// any other error is taken for a passing one.
 	Key func(ctx context.Context, app string, public []byte) (Key, error)
 
@@ -134,6 +134,10 @@ func New(config Config) (*Provider, error) {
 		timeout:    config.Timeout,
 	}, nil
 }
+
+// Forget drops what is cached of an app's keys, so that the next Send asks
+// Config.Key. Call it when an app's subject has changed, or a key was deleted.
+func (p *Provider) Forget(app string) { p.tokens.forgetAll(app) }
 
 // Close closes the connections that are idle. Call it after the last Send.
 func (p *Provider) Close() { p.transports.close() }
