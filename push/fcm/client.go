@@ -107,6 +107,8 @@ type client struct {
 	sends   int       // under way
 	retired bool      // it is closed after the last of them
 
+	throttled throttled
+
 	slots chan struct{} // one for each message under way
 	mu    sync.Mutex
 	lines []*line

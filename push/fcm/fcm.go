@@ -33,6 +33,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -193,7 +194,19 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 	}
 	client := p.clients.take(credential)
 	defer p.clients.give(client)
-	return client.send(ctx, subscription.Endpoint, encoded)
+	result := client.send(ctx, subscription.Endpoint, encoded)
+	if result.Outcome == push.Gone && result.Status == http.StatusBadRequest && isPatched(message.Notification) {
+		// FCM has called tokens wrong for what the application put into the
+		// message. A token that has ended is found out by the next one.
+		result.Outcome = push.Rejected
+	}
+	return result
+}
+
+// isPatched tells whether the application changed the message.
+func isPatched(notification push.Notification) bool {
+	native, err := push.DecodeNative(notification.Native)
+	return err != nil || native.FCM != nil && len(native.FCM.Message) > 0
 }
 
 // send posts a message, with another access token if FCM refuses the first.
@@ -207,14 +220,27 @@ func (c *client) send(ctx context.Context, to push.Endpoint, encoded []byte) pus
 	if !again {
 		return result
 	}
-	token, err = c.tokens.replace(ctx, token)
+	other, err := c.tokens.replace(ctx, token)
 	switch {
 	case errors.Is(err, errStillRefused):
-		return result
+		return doubted(result, token)
 	case err != nil:
 		return unauthorised(err)
 	}
-	result, _ = c.try(ctx, token, to, body)
+	result, again = c.try(ctx, other, to, body)
+	if !again {
+		return result
+	}
+	return doubted(result, token)
+}
+
+// doubted is what a refusal comes to with an access token that FCM took for other
+// messages: it may be this one device. If it is our credentials, the next message
+// finds that the token made since is refused as well.
+func doubted(result push.Result, token *accessToken) push.Result {
+	if token.accepted.Load() {
+		result.Outcome, result.AtLeast = push.Retry, minWait
+	}
 	return result
 }
 
@@ -230,5 +256,10 @@ func (c *client) try(ctx context.Context, token *accessToken, to push.Endpoint, 
 	} else {
 		token.accepted.Store(true)
 	}
-	return classify(said, string(to), c.now()), again
+	now := c.now()
+	result = classify(said, string(to), now)
+	if said.overQuota() && said.whose(string(to)) == nobodys && c.throttled.several(to, now) {
+		result.Pause = max(result.RetryAfter, result.AtLeast)
+	}
+	return result, again
 }

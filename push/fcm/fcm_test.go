@@ -66,7 +66,7 @@ func TestSend_TellsWhatFCMAnswers(t *testing.T) {
 		"404": {simulate.Fault{Status: 404}, push.Result{Outcome: push.Refused, Reason: "NOT_FOUND Not Found"}},
 		"429 QUOTA_EXCEEDED": {
 			simulate.Fault{Status: 429, Reason: "QUOTA_EXCEEDED"},
-			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Too Many Requests", AtLeast: time.Minute, Pause: time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Too Many Requests", AtLeast: time.Minute},
 		},
 		"429, to be waited for": {
 			simulate.Fault{Status: 429, RetryAfter: 90},

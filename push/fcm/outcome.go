@@ -56,7 +56,7 @@ func classify(said reply, token string, now time.Time) push.Result {
 		if result.RetryAfter = asked(said.retryAfter, now); result.RetryAfter == 0 {
 			result.AtLeast = least
 		}
-		if said.overQuota() && !said.deviceQuota(token) {
+		if said.overQuota() && said.whose(token) == projects {
 			result.Pause = cmp.Or(result.RetryAfter, least)
 		}
 	}

@@ -200,7 +200,7 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 		},
 		"some quota": {
 			429, http.Header{"Retry-After": {"120"}}, googleError("RESOURCE_EXHAUSTED", "Device message rate exceeded", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED")),
-			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Device message rate exceeded", RetryAfter: 2 * time.Minute, Pause: 2 * time.Minute},
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED Device message rate exceeded", RetryAfter: 2 * time.Minute}, // nobody says whose
 		},
 		"the device's own quota": {
 			429, http.Header{"Retry-After": {"120"}}, googleError("RESOURCE_EXHAUSTED", "words", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED"),
@@ -215,6 +215,15 @@ func TestOutcome_OfWhatFCMSays(t *testing.T) {
 		"a topic's quota": {
 			429, nil, googleError("RESOURCE_EXHAUSTED", "words", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED"),
 				`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"TOPIC","description":"of the device"}]}`),
+			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", AtLeast: time.Minute},
+		},
+		"the older name of a third party's": {
+			401, nil, googleError("UNAUTHENTICATED", "words", fmt.Sprintf(fcmError, "APNS_AUTH_ERROR")),
+			push.Result{Outcome: push.Retry, Reason: "THIRD_PARTY_AUTH_ERROR words", AtLeast: minWait},
+		},
+		"the project's quota, with FCM's code": {
+			429, nil, googleError("RESOURCE_EXHAUSTED", "words", fmt.Sprintf(fcmError, "QUOTA_EXCEEDED"),
+				`{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"project:123456789012","description":"words"}]}`),
 			push.Result{Outcome: push.Retry, Reason: "QUOTA_EXCEEDED words", AtLeast: time.Minute, Pause: time.Minute},
 		},
 		"overload": {429, http.Header{"Retry-After": {"1"}}, "", push.Result{Outcome: push.Retry, Reason: "Too Many Requests", RetryAfter: 10 * time.Second, Pause: 10 * time.Second}},

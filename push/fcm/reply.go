@@ -15,6 +15,7 @@ const (
 	codeUnregistered    = "UNREGISTERED"
 	codeSenderMismatch  = "SENDER_ID_MISMATCH"
 	codeThirdParty      = "THIRD_PARTY_AUTH_ERROR"
+	codeAPNsAuth        = "APNS_AUTH_ERROR" // its name before, which is still sent
 	codeQuota           = "QUOTA_EXCEEDED"
 )
 
@@ -95,7 +96,9 @@ func (r *reply) take(encoded json.RawMessage) {
 	}
 	switch strings.TrimPrefix(detail.Type, detailPrefix) {
 	case "google.firebase.fcm.v1.FcmError":
-		r.code = detail.ErrorCode
+		if r.code = detail.ErrorCode; r.code == codeAPNsAuth {
+			r.code = codeThirdParty
+		}
 	case "google.rpc.BadRequest":
 		r.badRequest = true
 		r.violations = append(r.violations, detail.FieldViolations...)
@@ -150,16 +153,32 @@ func (r reply) overQuota() bool {
 	return r.status == http.StatusTooManyRequests || r.status >= 400 && r.status <= 499 && r.code == codeQuota
 }
 
-// deviceQuota tells whether the quota is the device's own: what names it names a
-// device, or the token.
-func (r reply) deviceQuota(token string) bool {
+// whose says whose quota is used up: the device's if what names the quota names a
+// device, or the token; the project's if it names that, or if it is not FCM's own
+// code but Google's for every API. Often nobody says.
+func (r reply) whose(token string) quotaOwner {
+	owner := nobodys
+	if r.code == "" {
+		owner = projects
+	}
 	for _, name := range r.quotas {
-		if strings.Contains(strings.ToLower(name), "device") || hide(name, token) != name {
-			return true
+		switch lower := strings.ToLower(name); {
+		case strings.Contains(lower, "device") || hide(name, token) != name:
+			return devices
+		case strings.Contains(lower, "project"):
+			owner = projects
 		}
 	}
-	return false
+	return owner
 }
+
+type quotaOwner uint8
+
+const (
+	nobodys quotaOwner = iota // it is not said whose
+	devices
+	projects
+)
 
 var messageForm = regexp.MustCompile(`^projects/[!-.0-~]+/messages/[!-~]+$`)
 

@@ -93,7 +93,7 @@ func (t *tokens) replace(ctx context.Context, refused *accessToken) (*accessToke
 	t.mu.Lock()
 	now := t.now()
 	if t.current == refused {
-		if refused.forced && !refused.accepted.Load() && now.Before(refused.madeAt.Add(refusalPause)) {
+		if refused.forced && now.Before(refused.madeAt.Add(refusalPause)) {
 			t.mu.Unlock()
 			return nil, errStillRefused
 		}

@@ -67,6 +67,7 @@ func TestAccessToken_ThatFCMRefusesIsReplacedAtOnce(t *testing.T) {
 	for range 3 {
 		require.Equal(t, push.Delivered, r.send(t).Outcome)
 		r.ExpireAccessTokens()
+		r.clock.advance(refusalPause)
 	}
 	deliverMany(t, r, 20)
 	require.Equal(t, 4, r.AccessTokens(), "one renewal for all who were refused")
@@ -105,6 +106,34 @@ func TestAccessToken_ThatCannotBeReplacedIsRefusedOrRetry(t *testing.T) {
 	require.Equal(t, push.Retry, r.send(t).Outcome)
 	r.clock.advance(renewalPause)
 	require.Equal(t, push.Delivered, r.send(t).Outcome)
+}
+
+// FCM refuses the access token for one device, and takes it for all the others:
+// that is no matter of theirs, and no reason to ask for another each time.
+func TestAccessToken_ThatOthersAreServedWithIsNotReplacedAgain(t *testing.T) {
+	r := newRig(t)
+	odd := messageTo(t, "odd:"+registrationToken)
+	require.NoError(t, r.Fault(simulate.Fault{Target: string(odd.Subscription.Endpoint), Status: 401}))
+	require.Equal(t, push.Delivered, r.send(t).Outcome)
+	for range 5 {
+		got := r.provider.Send(t.Context(), odd)
+		require.Equal(t, push.Retry, got.Outcome)
+		require.Equal(t, minWait, got.AtLeast)
+		require.Equal(t, push.Delivered, r.send(t).Outcome)
+	}
+	require.Equal(t, 2, r.AccessTokens())
+	r.clock.advance(time.Hour / 2)
+	require.Equal(t, push.Retry, r.provider.Send(t.Context(), odd).Outcome, "with another one")
+	require.Equal(t, 3, r.AccessTokens())
+}
+
+func TestAccessToken_WhenAllAreRefusedItIsOurCredentials(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send(t).Outcome)
+	require.NoError(t, r.Fault(simulate.Fault{Status: 401}))
+	require.Equal(t, push.Retry, r.send(t).Outcome, "it may be this device")
+	require.Equal(t, push.Refused, r.send(t).Outcome)
+	require.Equal(t, 2, r.AccessTokens())
 }
 
 // Two messages were refused for the same access token, and the first has seen to it.
