@@ -33,7 +33,7 @@ type Subscription struct {
 	CreatedAt    time.Time // when this user registered it first
 	RegisteredAt time.Time // when this user registered it last
 	SeenAt       time.Time // when there was a sign of life last: a registration, now and then a delivery
-	ExpiresAt time.Time // when the browser says it ends; zero if it does not say
+	ExpiresAt    time.Time // when the browser says it ends; zero if it does not say
 
 	Rest Rest // from a failed attempt until all that waited for the next one was sent
 
