@@ -4,12 +4,14 @@
 // One Send is one POST /3/device/<token> (Apple's "Sending notification requests
 // to APNs"), over a connection that is kept:
 //
-//	credential ─▶ payload ──▶ pool ────────▶ exchange ──────▶ outcome
-//	who serves    headers,    one of few     the provider     status and
-//	the topic     JSON        connections    token, answer    reason ─▶ push.Result
+//	credential ─▶ payload ──▶ pool ─────────▶ exchange ─▶ outcome
+//	who serves    headers,    one of few      request,    status and
+//	the topic     JSON        connections,    answer      reason ─▶ push.Result
+//	                          its provider
+//	                          token
 //
 // Two answers lead to a second POST in the same Send. ExpiredProviderToken: with
-// a new token. BadDeviceToken: at the other environment, for a token of the
+// a new token, on a new connection. BadDeviceToken: at the other environment, for a token of the
 // sandbox that was registered as one of production, or the other way round, is
 // the most common mistake; where a token turned out to be known is remembered.
 //
@@ -107,12 +109,13 @@ func New(config Config) (*Provider, error) {
 	if config.now == nil {
 		config.now = time.Now
 	}
+	tokens := newTokens()
 	return &Provider{
 		credential:   config.Credential,
 		timeout:      config.Timeout,
 		now:          config.now,
-		tokens:       newTokens(),
-		pools:        newPools(config),
+		tokens:       tokens,
+		pools:        newPools(config, tokens),
 		environments: newEnvironments(),
 	}, nil
 }

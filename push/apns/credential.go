@@ -136,8 +136,9 @@ func servedBy(topics []string, topic string) bool {
 	return slices.Contains(topics, topic) || slices.Contains(topics, BundleID(topic))
 }
 
-// String names it without its secret.
-func (c *Credential) String() string {
+// String names it without its secret. Its receiver is a value, as those of the two
+// below, so that a copy does not show the secret either.
+func (c Credential) String() string {
 	if c.certificate != nil {
 		return "APNs certificate for " + listed(c.settings.Topics)
 	}
@@ -145,10 +146,10 @@ func (c *Credential) String() string {
 }
 
 // GoString keeps %#v from giving the secret away.
-func (c *Credential) GoString() string { return c.String() }
+func (c Credential) GoString() string { return c.String() }
 
 // LogValue keeps logs from giving the secret away.
-func (c *Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c Credential) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // unusable says why a certificate is of no use now; empty when it is.
 func (c *Credential) unusable(now time.Time) string {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -142,6 +143,32 @@ func TestLoad_GivesWhatWasKept(t *testing.T) {
 	}
 	_, err := Load(keySettings, nil)
 	requireInvalid(t, err, "key")
+}
+
+// Neither it nor a copy does.
+func TestCredential_NeverShowsItsSecret(t *testing.T) {
+	for name, credential := range map[string]*Credential{"key": keyed(t), "certificate": certificateOf(t)} {
+		for _, value := range []any{credential, *credential, []Credential{*credential}, struct{ Credential Credential }{*credential}} {
+			var text, structured bytes.Buffer
+			slog.New(slog.NewTextHandler(&text, nil)).Info("shown", "value", value)
+			slog.New(slog.NewJSONHandler(&structured, nil)).Info("shown", "value", value)
+			encoded, err := json.Marshal(value)
+			require.NoError(t, err)
+			printed := []string{
+				fmt.Sprintf("%v", value), fmt.Sprintf("%+v", value), fmt.Sprintf("%#v", value), fmt.Sprintf("%s", value),
+				fmt.Errorf("send with %v: %w", value, ErrNoCredential).Error(), text.String(),
+			}
+			for _, shown := range printed {
+				require.Contains(t, shown, credential.String(), name)
+			}
+			for _, shown := range append(printed, structured.String(), string(encoded), fmt.Sprintf("%q", value)) {
+				require.NotContains(t, shown, "PRIVATE KEY", name)
+				require.NotContains(t, shown, "45 45 45 45 45 66 69 71 73 78", "PEM in decimal")
+				require.NotContains(t, shown, "0x2d, 0x2d, 0x2d", "PEM as Go source")
+				require.NotContains(t, shown, "LS0tLS1CRUdJTi", "PEM in base64")
+			}
+		}
+	}
 }
 
 func TestSettings_AreACopy(t *testing.T) {

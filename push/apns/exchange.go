@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sideshow/apns2"
 
@@ -21,42 +20,36 @@ const (
 	maxResends = 4
 )
 
-// exchange posts to one host, and once more with another provider token if APNs
-// finds that one too old.
+// exchange posts to one host, and once more with another provider token, and so on
+// another connection, if APNs finds that one too old.
 func (p *Provider) exchange(ctx context.Context, credential *Credential, base string, posting posting) verdict {
-	var token string
-	if credential.key != nil {
-		var err error
-		if token, err = p.tokens.current(credential, p.now()); err != nil {
-			return verdict{Result: push.Result{Outcome: push.Refused, Reason: "the key cannot sign a provider token"}}
-		}
-	}
-	result := p.post(ctx, credential, base, posting, token)
+	result, token := p.post(ctx, credential, base, posting)
 	if result.said == expiredProviderToken {
-		if renewed, ok := p.tokens.renew(credential, token, p.now()); ok {
-			return p.post(ctx, credential, base, posting, renewed)
+		if _, ok := p.tokens.renew(credential, token, p.now()); ok {
+			result, _ = p.post(ctx, credential, base, posting)
 		}
 	}
 	return result
 }
 
-// post makes one request and reads the answer.
-func (p *Provider) post(ctx context.Context, credential *Credential, base string, posting posting, token string) verdict {
+// post makes one request and reads the answer. It gives the provider token that
+// the answer is for, too.
+func (p *Provider) post(ctx context.Context, credential *Credential, base string, posting posting) (verdict, string) {
 	pool, err := p.pools.take(credential, base, p.now())
 	if err != nil {
-		return verdict{Result: push.Result{Outcome: push.Refused, Reason: "the credential's host is not one"}}
+		return verdict{Result: push.Result{Outcome: push.Refused, Reason: "the credential's host is not one"}}, ""
 	}
 	defer p.pools.give(pool)
-	call := &call{pool: pool, token: token, now: p.now()}
+	call := &call{pool: pool}
 	client := apns2.Client{Host: base, HTTPClient: &http.Client{Transport: call, CheckRedirect: notFollowed}}
 	if _, err := client.PushWithContext(ctx, posting.notification); err != nil {
-		return verdict{Result: unanswered(err, credential)}
+		return verdict{Result: unanswered(err, credential)}, ""
 	}
 	result := classify(call.status, call.header, call.body, posting, p.now())
 	if result.Outcome == push.Refused {
-		pool.replace(call.connection, p.now())
+		pool.replace(call.connection)
 	}
-	return result
+	return result, call.connection.token
 }
 
 // notFollowed: APNs redirects nobody, and a stranger is not to get the token.
@@ -66,9 +59,7 @@ func notFollowed(*http.Request, []*http.Request) error { return http.ErrUseLastR
 // connection, and keeps the answer, of which apns2 would drop what is not as
 // documented.
 type call struct {
-	pool  *pool
-	token string // empty with a certificate
-	now   time.Time
+	pool *pool
 
 	connection *connection // that it was answered on
 	status     int
@@ -80,7 +71,7 @@ type call struct {
 // GOAWAY meanwhile, goes out again on another connection.
 func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	for resends := 0; ; resends++ {
-		connection, err := c.pool.take(r.Context(), c.now)
+		connection, err := c.pool.take(r.Context())
 		if err != nil {
 			return nil, err
 		}
@@ -102,8 +93,8 @@ func (c *call) over(connection *connection, r *http.Request) (*http.Response, er
 	r = r.Clone(r.Context())
 	r.Body = body
 	r.Header.Set("User-Agent", "belfry")
-	if c.token != "" {
-		r.Header.Set("Authorization", "bearer "+c.token)
+	if connection.token != "" {
+		r.Header.Set("Authorization", "bearer "+connection.token)
 	}
 	response, err := connection.conn.RoundTrip(r)
 	if err != nil {

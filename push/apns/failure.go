@@ -25,6 +25,9 @@ func unanswered(err error, credential *Credential) push.Result {
 	if credential.certificate != nil && errors.As(err, &operation) && operation.Op == "remote error" && strings.Contains(operation.Err.Error(), "certificate") {
 		return push.Result{Outcome: push.Refused, Reason: "the push service does not take the certificate"}
 	}
+	if errors.Is(err, errUnsigned) {
+		return push.Result{Outcome: push.Refused, Reason: errUnsigned.Error()}
+	}
 	if errors.Is(err, errNotHTTP2) {
 		return push.Result{Outcome: push.Retry, Reason: errNotHTTP2.Error()}
 	}

@@ -130,7 +130,7 @@ func messageOf(t testing.TB, change ...func(*push.Message)) push.Message {
 		},
 		Subscription: push.Subscription{
 			User: user, Kind: push.APNs, Endpoint: tokenHex, Digest: push.DigestOf(tokenHex),
-			Topic: bundle, Environment: push.Production, CreatedAt: noon.Add(-48 * time.Hour), SeenAt: noon.Add(-time.Hour),
+			Topic: bundle, Environment: push.Production, CreatedAt: noon.Add(-48 * time.Hour), RegisteredAt: noon.Add(-time.Hour), SeenAt: noon.Add(-time.Minute),
 		},
 		TTL: 90*time.Second + 900*time.Millisecond,
 	}

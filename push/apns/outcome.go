@@ -121,7 +121,7 @@ func classify(status int, header http.Header, body []byte, posting posting, now 
 	switch {
 	case v.said == unregistered && !timestamp.IsZero() && timestamp.Before(posting.registered):
 		v.Outcome = push.Rejected
-		v.Reason = "Unregistered at " + timestamp.UTC().Format(time.RFC3339) + ", and seen again after that: kept"
+		v.Reason = "Unregistered at " + timestamp.UTC().Format(time.RFC3339) + ", and registered again after that: kept"
 	case v.said == tooManyProviderTokenUpdates:
 		v.Pause = tokenRest
 	}

@@ -153,18 +153,20 @@ func TestOutcome_WaitsAsAPNsAsks(t *testing.T) {
 	}
 }
 
-func TestOutcome_UnregisteredIsGoneUnlessTheDeviceWasSeenAfterwards(t *testing.T) {
+func TestOutcome_UnregisteredIsGoneUnlessTheDeviceRegisteredAfterwards(t *testing.T) {
 	r := newRig(t)
-	seen := messageOf(t).Subscription.SeenAt
+	registered := messageOf(t).Subscription.RegisteredAt
+	firstOnly := func(m *push.Message) { m.Subscription.CreatedAt, m.Subscription.RegisteredAt = registered, time.Time{} }
 	for name, test := range map[string]struct {
 		at     time.Time
 		change func(*push.Message)
 		want   push.Outcome
 	}{
-		"after it was seen":  {seen.Add(time.Millisecond), func(*push.Message) {}, push.Gone},
-		"at that moment":     {seen, func(*push.Message) {}, push.Gone},
-		"before it was seen": {seen.Add(-time.Millisecond), func(*push.Message) {}, push.Rejected},
-		"before it was made": {seen.Add(-time.Millisecond), func(m *push.Message) { m.Subscription.CreatedAt, m.Subscription.SeenAt = seen, time.Time{} }, push.Rejected},
+		"after it registered, before a delivery": {registered.Add(time.Millisecond), func(*push.Message) {}, push.Gone},
+		"at that moment":                         {registered, func(*push.Message) {}, push.Gone},
+		"before it registered":                   {registered.Add(-time.Millisecond), func(*push.Message) {}, push.Rejected},
+		"after its only registration":            {registered.Add(time.Millisecond), firstOnly, push.Gone},
+		"before its only registration":           {registered.Add(-time.Millisecond), firstOnly, push.Rejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.production.Unregister(tokenHex, test.at)
@@ -172,7 +174,7 @@ func TestOutcome_UnregisteredIsGoneUnlessTheDeviceWasSeenAfterwards(t *testing.T
 			require.Equal(t, test.want, result.Outcome)
 			require.Equal(t, 410, result.Status)
 			if test.want == push.Rejected {
-				require.Equal(t, "Unregistered at 2026-11-22T10:59:59Z, and seen again after that: kept", result.Reason)
+				require.Equal(t, "Unregistered at 2026-11-22T10:59:59Z, and registered again after that: kept", result.Reason)
 			}
 		})
 	}

@@ -20,45 +20,47 @@ const (
 	dialTimeout         = 10 * time.Second // resolving the name and TCP
 	tlsHandshakeTimeout = 10 * time.Second
 	pingAfter           = 15 * time.Second // a connection silent for so long is asked whether it lives
-	pingTimeout         = 15 * time.Second
+	pingTimeout         = 5 * time.Second
 	idleTimeout         = time.Hour   // one that carried nothing for so long is closed
 	replaceEvery        = time.Minute // one that was refused is replaced no more often
+	redialAfter         = time.Second // of a dial that failed; until then nobody dials
 	maxHeaderBytes      = 16 << 10
 	maxStreamBytes      = 64 << 10 // of an answer received before it is read
 )
 
 // pool is the connections of one credential to one host. It opens one when none of
 // those open takes a request now, and there are not all yet; when there are, a
-// request waits. It is not the pool of an http.Transport, which does not wait for
-// the peer's limit of requests at a time, or not without stalling (Go issue 70809).
+// request waits. When a dial fails and none is open, all who wait get its error, and
+// so does who comes within redialAfter: APNs is not to be dialled for each of them.
+//
+// A connection has one provider token from its first request to its last, for APNs
+// counts the changes of each: requests that took turns at the end of a window would
+// be TooManyProviderTokenUpdates. When the token changes, all connections do.
+//
+// It is not the pool of an http.Transport, which does not wait for the peer's limit
+// of requests at a time, or not without stalling (Go issue 70809).
 type pool struct {
-	transport *http.Transport // it only dials
-	address   string          // host:port
-	size      int
-	changed   signal // a connection might take a request now
+	credential *Credential
+	tokens     *tokens
+	now        func() time.Time
+	transport  *http.Transport // it only dials
+	address    string          // host:port
+	size       int
+	changed    signal // a connection might take a request now
 
 	usedAt   time.Time // guarded by the pools' mutex, as are:
 	requests int       // that have it
 	retired  bool      // it gets no more, and is closed after the last
 
-	mu      sync.Mutex // guards what follows, and the connections
-	open    []*connection
-	dialing int
-	closed  bool
+	mu       sync.Mutex // guards what follows, and the connections
+	open     []*connection
+	dialing  int
+	failure  error // of the last dial that failed; nil after one that did not
+	failedAt time.Time
+	closed   bool
 }
 
-// connection is an HTTP/2 connection. It ends when APNs says so (GOAWAY), when it
-// does not answer pings, and after an hour without a request.
-type connection struct {
-	conn     *http.ClientConn
-	madeAt   time.Time
-	underWay int  // requests
-	answered bool // it has answered a request
-	limit    int  // the most requests at a time that it is known to have taken
-	retired  bool // it gets no more requests, and is closed with the last answer
-}
-
-func newPool(size int, roots *x509.CertPool, credential *Credential, base string) (*pool, error) {
+func newPool(size int, roots *x509.CertPool, tokens *tokens, now func() time.Time, credential *Credential, base string) (*pool, error) {
 	target, err := url.Parse(base)
 	if err != nil {
 		return nil, err
@@ -70,6 +72,9 @@ func newPool(size int, roots *x509.CertPool, credential *Credential, base string
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
 	return &pool{
+		credential: credential,
+		tokens:     tokens,
+		now:        now,
 		transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSClientConfig:        config,
@@ -89,7 +94,10 @@ func newPool(size int, roots *x509.CertPool, credential *Credential, base string
 	}, nil
 }
 
-var errNotHTTP2 = errors.New("the push service does not speak HTTP/2")
+var (
+	errNotHTTP2 = errors.New("the push service does not speak HTTP/2")
+	errUnsigned = errors.New("the key cannot sign a provider token")
+)
 
 func checkProtocol(state tls.ConnectionState) error {
 	if state.NegotiatedProtocol != "h2" {
@@ -99,15 +107,17 @@ func checkProtocol(state tls.ConnectionState) error {
 }
 
 // take gives a connection with room for one request, to be given back.
-func (p *pool) take(ctx context.Context, now time.Time) (*connection, error) {
+func (p *pool) take(ctx context.Context) (*connection, error) {
 	for {
 		changed := p.changed.next()
-		c, dial := p.pick()
+		c, dial, err := p.pick()
 		switch {
-		case c != nil:
-			return c, nil
+		case c != nil || err != nil:
+			return c, err
 		case dial:
-			return p.dial(ctx, now)
+			if c, err := p.dial(ctx); c != nil || err != nil {
+				return c, err
+			}
 		}
 		select {
 		case <-changed:
@@ -118,43 +128,80 @@ func (p *pool) take(ctx context.Context, now time.Time) (*connection, error) {
 }
 
 // pick finds the connection with the fewest requests under way that takes one more,
-// or says whether to open another.
-func (p *pool) pick() (c *connection, dial bool) {
+// or says whether to open another. Without either, a request waits.
+func (p *pool) pick() (c *connection, dial bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	token, err := p.token()
+	if err != nil {
+		return nil, false, err
+	}
 	for _, c := range slices.Clone(p.open) {
-		if c.ended() {
+		if c.token != token || c.ended() {
 			p.retire(c)
 		}
 	}
 	slices.SortStableFunc(p.open, func(a, b *connection) int { return a.underWay - b.underWay })
 	for _, c := range p.open {
 		if c.reserve() {
-			return c, false
+			return c, false, nil
 		}
 	}
-	if len(p.open)+p.dialing < p.size {
+	failing := p.failure != nil && p.now().Sub(p.failedAt) < redialAfter
+	switch {
+	case failing && len(p.open) == 0:
+		return nil, false, p.failure
+	case !failing && len(p.open)+p.dialing < p.size:
 		p.dialing++
-		return nil, true
+		return nil, true, nil
+	default:
+		return nil, false, nil
 	}
-	return nil, false
 }
 
-// dial opens a connection, on which the caller has the first request.
-func (p *pool) dial(ctx context.Context, now time.Time) (*connection, error) {
+// token is the provider token to use now; empty with a certificate. The mutex is
+// held, so no connection gets an older one than those before it.
+func (p *pool) token() (string, error) {
+	if p.credential.key == nil {
+		return "", nil
+	}
+	token, err := p.tokens.current(p.credential, p.now())
+	if err != nil {
+		return "", errUnsigned
+	}
+	return token, nil
+}
+
+// dial opens a connection, on which the caller has the first request. When that
+// fails and others are open, it gives neither: the caller waits for one of them.
+func (p *pool) dial(ctx context.Context) (*connection, error) {
 	conn, err := p.transport.NewClientConn(ctx, "https", p.address)
 	p.mu.Lock()
 	defer p.changed.raise()
 	defer p.mu.Unlock()
 	p.dialing--
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, err // it says nothing about APNs
+	case err != nil:
+		p.failure, p.failedAt = err, p.now()
+		if len(p.open) > 0 {
+			return nil, nil
+		}
 		return nil, err
 	}
-	c := &connection{conn: conn, madeAt: now, retired: p.closed}
+	token, err := p.token() // now: dialling takes time
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	c := &connection{conn: conn, token: token, madeAt: p.now(), retired: p.closed}
 	if !c.reserve() {
 		conn.Close()
-		return nil, net.ErrClosed
+		p.failure, p.failedAt = net.ErrClosed, p.now()
+		return nil, p.failure
 	}
+	p.failure = nil
 	if !p.closed {
 		p.open = append(p.open, c)
 	}
@@ -178,10 +225,10 @@ func (p *pool) give(c *connection, err error) {
 // replace retires a connection on which APNs refused the credential: it looks up
 // once for a connection what a key may be used for, and wants new ones when that
 // has changed, or when a key was revoked.
-func (p *pool) replace(c *connection, now time.Time) {
+func (p *pool) replace(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now.Sub(c.madeAt) >= replaceEvery {
+	if p.now().Sub(c.madeAt) >= replaceEvery {
 		p.retire(c)
 	}
 }
@@ -206,38 +253,6 @@ func (p *pool) retire(c *connection) {
 	p.open = slices.DeleteFunc(p.open, func(other *connection) bool { return other == c })
 	c.retired = true
 	c.closeIfDone()
-}
-
-func (c *connection) closeIfDone() {
-	if c.retired && c.underWay == 0 {
-		c.conn.Close()
-	}
-}
-
-// reserve takes room for a request, if there is any. The first has the connection
-// to itself until it is answered: before that nobody knows how many requests APNs
-// takes, and with provider tokens it takes a single one.
-func (c *connection) reserve() bool {
-	if !c.answered && c.underWay > 0 || c.conn.Reserve() != nil {
-		return false
-	}
-	c.underWay++
-	return true
-}
-
-// ended tells whether a connection is broken, or APNs has sent GOAWAY: then it has
-// no room although it holds fewer requests than it has held.
-func (c *connection) ended() bool {
-	if c.conn.Err() != nil {
-		return true
-	}
-	before := c.conn.InFlight() // it only falls meanwhile, for the pool's mutex is held
-	available := c.conn.Available()
-	if !c.answered {
-		return available == 0 && before == 0
-	}
-	c.limit = max(c.limit, available+c.conn.InFlight())
-	return available == 0 && before < c.limit
 }
 
 // signal wakes all who wait for something to change.

@@ -140,6 +140,7 @@ func TestSend_FindsAPNsAgainAfterItWasAway(t *testing.T) {
 		require.Equal(t, push.Retry, r.send().Outcome)
 	}
 	require.NoError(t, r.production.Start())
+	r.clock.advance(redialAfter)
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Equal(t, 2, r.production.Connections())
 }

@@ -12,6 +12,8 @@ import (
 type pools struct {
 	size    int
 	roots   *x509.CertPool
+	tokens  *tokens
+	now     func() time.Time
 	timeout time.Duration // of one Send
 
 	mu      sync.Mutex
@@ -24,9 +26,9 @@ type poolName struct {
 	base       string
 }
 
-func newPools(config Config) *pools {
+func newPools(config Config, tokens *tokens) *pools {
 	return &pools{
-		size: config.Connections, roots: config.RootCAs, timeout: config.Timeout,
+		size: config.Connections, roots: config.RootCAs, tokens: tokens, now: config.now, timeout: config.Timeout,
 		kept: make(map[poolName]*pool), retired: make(map[*Credential]time.Time),
 	}
 }
@@ -47,7 +49,7 @@ func (p *pools) take(credential *Credential, base string, now time.Time) (*pool,
 			}
 		}
 		var err error
-		if kept, err = newPool(p.size, p.roots, credential, base); err != nil {
+		if kept, err = newPool(p.size, p.roots, p.tokens, p.now, credential, base); err != nil {
 			return nil, err
 		}
 		since, known := p.retired[credential]

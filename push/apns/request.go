@@ -79,18 +79,18 @@ func compose(message push.Message, now time.Time) (posting, error) {
 			Payload:     body,
 			PushType:    apns2.EPushType(kind.name),
 		},
-		registered: lastSeen(subscription),
+		registered: registeredAt(subscription),
 	}, nil
 }
 
-// lastSeen is the last time that the device was known to be there. A
-// registration anew shows in SeenAt alone, for CreatedAt stays what it was; and
-// a delivery, which shows there too, is as good a sign of life.
-func lastSeen(subscription push.Subscription) time.Time {
-	if subscription.SeenAt.After(subscription.CreatedAt) {
-		return subscription.SeenAt
+// registeredAt is the last time that the device itself said that it is there. A
+// delivery is no such sign: APNs takes messages for a while to a device that the
+// app is gone from.
+func registeredAt(subscription push.Subscription) time.Time {
+	if subscription.RegisteredAt.IsZero() {
+		return subscription.CreatedAt
 	}
-	return subscription.CreatedAt
+	return subscription.RegisteredAt
 }
 
 // messageID is the apns-id: the same for every attempt to send a notification to

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -167,13 +168,47 @@ func TestSend_RenewsAnExpiredProviderTokenAtOnce(t *testing.T) {
 	require.Equal(t, push.Delivered, r.send().Outcome)
 }
 
-func TestSend_PassesEveryWindowOnOneConnection(t *testing.T) {
+func TestSend_HasAConnectionForEachWindow(t *testing.T) {
 	r := newRig(t)
+	windows := make(map[time.Time]bool)
 	for range 60 {
 		require.Equal(t, push.Delivered, r.send().Outcome)
+		windows[windowOf(r.clock.Now())] = true
 		r.clock.advance(7 * time.Minute)
 	}
-	require.Equal(t, 1, r.production.Connections())
+	require.Equal(t, len(windows), r.production.Connections())
+	require.Equal(t, 1, r.open(), "those of past windows are closed")
+}
+
+// APNs counts the changes of token on a connection: requests with the old one and
+// the new one must not take turns there.
+func TestSend_ChangesTheProviderTokenWithTheConnection(t *testing.T) {
+	const each = 20
+	r := newRig(t, streamLimit(1))
+	r.Provider = r.provider(func(c *Config) { c.Connections = 1 })
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	r.clock.advance(window.Add(tokenWindow - time.Second).Sub(noon))
+	require.NoError(t, r.production.Fault(simulate.Fault{Times: 1, DelayMillis: 200}))
+	var before, after map[push.Outcome]int
+	var sending sync.WaitGroup
+	sending.Go(func() { before = r.sendMany(0, each) })
+	r.awaitWaiting(each - 1)
+	r.clock.advance(time.Second)
+	sending.Go(func() { after = r.sendMany(each, 2*each) })
+	sending.Wait()
+	require.Equal(t, map[push.Outcome]int{push.Delivered: each}, before)
+	require.Equal(t, map[push.Outcome]int{push.Delivered: each}, after)
+	require.Equal(t, 2, r.production.Connections())
+}
+
+func TestSend_DialsAnewForARenewedProviderToken(t *testing.T) {
+	r := newRig(t)
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	old := r.pools.kept[poolName{r.credential, r.production.URL()}].open[0].conn
+	require.NoError(t, r.production.Fault(simulate.Fault{Times: 1, Status: 403, Reason: "ExpiredProviderToken"}))
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	require.Equal(t, 2, r.production.Connections())
+	require.Error(t, old.Err(), "it is closed")
 }
 
 func TestSend_SharesOneProviderTokenOnAllConnections(t *testing.T) {

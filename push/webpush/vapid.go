@@ -1,10 +1,12 @@
 package webpush
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -21,11 +23,21 @@ var ErrUnknownKey = errors.New("unknown VAPID key")
 // errUnusableKey means that a key pair was found and cannot sign.
 var errUnusableKey = errors.New("unusable VAPID key")
 
-// Key signs the VAPID tokens of an app.
+// Key signs the VAPID tokens of an app. It does not show its private half when it
+// is printed, logged or encoded as JSON.
 type Key struct {
-	Private []byte // 32 bytes, big-endian scalar
+	Private []byte `json:"-"` // 32 bytes, big-endian scalar
 	Subject string // how push services reach the operator: see ValidateSubject; empty to say nothing
 }
+
+// String names it without its private half.
+func (k Key) String() string { return "VAPID key of " + cmp.Or(k.Subject, "no subject") }
+
+// GoString keeps %#v from giving the private half away.
+func (k Key) GoString() string { return k.String() }
+
+// LogValue keeps logs from giving the private half away.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // GenerateKey makes a VAPID key pair: the public key, which browsers subscribe
 // with, as an uncompressed P-256 point of 65 bytes, and the private one as a

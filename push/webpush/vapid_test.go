@@ -1,7 +1,11 @@
 package webpush
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -43,6 +47,29 @@ func TestKey_ErrorsDoNotRepeatIt(t *testing.T) {
 		require.Error(t, err, s)
 		require.NotContains(t, err.Error(), secret[:40])
 	}
+}
+
+func TestKey_NeverShowsItsPrivateHalf(t *testing.T) {
+	key := Key{Private: []byte("0123456789abcdef0123456789abcdef"), Subject: "mailto:ops@example.com"}
+	for _, value := range []any{key, &key, []Key{key}, struct{ Key Key }{key}} {
+		var text, structured bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("shown", "value", value)
+		slog.New(slog.NewJSONHandler(&structured, nil)).Info("shown", "value", value)
+		encoded, err := json.Marshal(value)
+		require.NoError(t, err)
+		for _, shown := range []string{
+			fmt.Sprintf("%v", value), fmt.Sprintf("%+v", value), fmt.Sprintf("%#v", value), fmt.Sprintf("%s", value), fmt.Sprintf("%q", value), fmt.Sprintf("%x", value),
+			fmt.Errorf("sign with %v: %w", value, ErrUnknownKey).Error(), text.String(), structured.String(), string(encoded),
+		} {
+			require.NotContains(t, shown, "0123456789abcdef", "the key")
+			require.NotContains(t, shown, "MDEyMzQ1Njc4OWFiY2RlZg", "in base64")
+			require.NotContains(t, shown, "48 49 50 51", "in decimal")
+			require.NotContains(t, shown, "0x30, 0x31", "as Go source")
+			require.NotContains(t, shown, "30313233", "in hexadecimal")
+		}
+	}
+	require.Equal(t, "VAPID key of mailto:ops@example.com", key.String())
+	require.Equal(t, "VAPID key of no subject", Key{}.String())
 }
 
 func TestValidateSubject_TakesWhatAppleTakes(t *testing.T) {

@@ -1,0 +1,110 @@
+package apns
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/simulate"
+)
+
+// productions is the pool of connections to production.
+func (r *rig) productions() *pool {
+	r.t.Helper()
+	kept, err := r.pools.take(r.credential, r.production.URL(), r.clock.Now())
+	require.NoError(r.t, err)
+	r.pools.give(kept)
+	return kept
+}
+
+// awaitWaiting waits until so many sends to production wait beside one under way.
+func (r *rig) awaitWaiting(n int) {
+	r.t.Helper()
+	kept := r.productions()
+	require.Eventually(r.t, func() bool {
+		r.pools.mu.Lock()
+		defer r.pools.mu.Unlock()
+		kept.changed.mu.Lock()
+		defer kept.changed.mu.Unlock()
+		return kept.requests == n+1 && kept.changed.ch != nil
+	}, 10*time.Second, time.Millisecond)
+}
+
+// unwrapped hands out what is inside TLS, and remembers it.
+type unwrapped struct {
+	net.Listener
+	accepted chan net.Conn
+}
+
+func (l unwrapped) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.accepted <- conn
+	return struct{ net.Conn }{conn}, nil
+}
+
+// goAway is the frame (RFC 9113 §6.8), for no error, with stream 1 as the last.
+var goAway = []byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+
+// APNs says GOAWAY while there is nothing under way, and leaves the connection open.
+func TestSend_LeavesAQuietConnectionAfterGoAway(t *testing.T) {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true) // TLS is the listener's
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.Protocols = &protocols
+	secure := httptest.NewTLSServer(nil)
+	defer secure.Close()
+	listener := unwrapped{accepted: make(chan net.Conn, 2)}
+	listener.Listener = tls.NewListener(server.Listener, &tls.Config{Certificates: secure.TLS.Certificates, NextProtos: []string{"h2"}})
+	server.Listener = listener
+	server.Start()
+	defer server.Close()
+
+	r := newRig(t)
+	credential := *r.credential
+	credential.settings.Host = "https://" + server.Listener.Addr().String()
+	r.credential = &credential
+	r.Provider = r.provider(func(c *Config) {
+		c.Connections, c.Timeout = 1, 5*time.Second
+		c.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	})
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	first := r.pools.kept[poolName{&credential, credential.settings.Host}].open[0].conn
+	require.Eventually(t, func() bool { return first.InFlight() == 0 }, 10*time.Second, time.Millisecond)
+	_, err := (<-listener.accepted).Write(goAway)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return first.Available() == 0 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, first.Err(), "it is open")
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	require.Len(t, listener.accepted, 1, "the second one")
+}
+
+// net/http counts a request that was cancelled for longer than it is under way.
+func TestSend_KeepsAFullConnectionWhileRequestsAreCancelled(t *testing.T) {
+	r := newRig(t, streamLimit(3))
+	r.Provider = r.provider(func(c *Config) { c.Connections = 1 })
+	require.Equal(t, push.Delivered, r.send().Outcome)
+	require.NoError(t, r.production.Fault(simulate.Fault{DelayMillis: 5}))
+	var sending sync.WaitGroup
+	for i := range 30 {
+		sending.Go(func() {
+			for j := range 200 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(2+(i+j)%7)*time.Millisecond)
+				r.Send(ctx, messageOf(t, device(numbered(i))))
+				cancel()
+			}
+		})
+	}
+	sending.Wait()
+	require.Equal(t, 1, r.production.Connections())
+}
