@@ -286,10 +286,15 @@ func (rig Rig) leavesNothing(t *testing.T) {
 		bench.fault(t, fault)
 		bench.send(t, t.Context())
 	}
-	bench.Provider.Close()
-	bench.Provider.Close()
 	listening := goleak.IgnoreAnyFunction("github.com/belfryhq/belfry/push/simulate.(*station).run.func1")
-	goleak.VerifyNone(t, before, listening) // no connection, neither end of it
+	var left error // a connection, either end of it
+	for range 10 {
+		bench.Provider.Close() // what a stream that was reset kept busy is idle a moment later
+		if left = goleak.Find(before, listening); left == nil {
+			break
+		}
+	}
+	require.NoError(t, left)
 	bench.Service.Stop()
 	goleak.VerifyNone(t, before)
 }
