@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	pauseBase    = time.Minute      // the first pause after our credentials were refused, or too much was; doubles
+	pauseBase    = time.Minute      // the first pause after our credentials were refused, or too many subscriptions ended; doubles
 	pauseLimit   = 15 * time.Minute // the longest such pause
 	breakerBase  = 5 * time.Second  // the first time a breaker is open; doubles
 	breakerLimit = 5 * time.Minute  // the longest such time
@@ -121,7 +121,7 @@ func (g *gate) permits(now time.Time, limit int) int {
 	case now.Before(g.until):
 		return 0
 	case g.isShut():
-		return max(1, g.batch-g.probed) // the probes
+		return min(limit, max(1, g.batch-g.probed)) // the probes
 	default:
 		return min(limit, slowStart+g.proven)
 	}

@@ -108,6 +108,7 @@ func TestGate_ShutsBeforeAFaultDeletesAllSubscriptions(t *testing.T) {
 	require.Equal(t, causeEnded, g.cause)
 	require.Equal(t, pauseBase, g.until.Sub(g.now))
 	require.Equal(t, "paused: 410 gone", g.state(g.now))
+	require.Equal(t, 4, g.permits(g.until, 4), "never more than a lane may")
 	for _, batch := range []int{slowStart, 2 * slowStart} {
 		for left := batch; left > 0; left-- {
 			require.Equal(t, left, g.permits(g.until, 128))

@@ -38,7 +38,8 @@ type Subscription struct {
 	Rest Rest // from a failed attempt until all that waited for the next one was sent
 
 	// KeyMismatch: the push service says that it was made with another VAPID
-	// key than VAPIDKey. Nothing reaches it before the browser subscribes anew.
+	// key than VAPIDKey, or the app has VAPIDKey no longer. Nothing reaches it
+	// before the browser subscribes anew.
 	KeyMismatch bool
 }
 
