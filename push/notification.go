@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -18,6 +19,7 @@ type Notification struct {
 	AcceptedAt  time.Time // wall clock, to the millisecond
 	SendAt      time.Time // not sent before this; zero for at once
 	ExpiresAt   time.Time // AcceptedAt, or SendAt, plus the TTL: not sent after this
+	Trace       []byte    // the W3C trace context it was accepted in: trace-id, parent-id and flags, 25 bytes; nil for none
 }
 
 // Content is what the user gets to see and what the application gets back on
@@ -34,6 +36,8 @@ type Content struct {
 	Tag     string          `json:"tag,omitempty"` // a shown notification with the same tag is replaced
 	Actions []Action        `json:"actions,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty"` // any JSON, handed to the service worker as it is
+
+	Receipts []ReceiptType `json:"receipts,omitempty"` // what the service worker is to tell; see ReceiptToken
 }
 
 // Action is a button under a notification.
@@ -52,6 +56,23 @@ func (c Content) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode content: %w", err)
 	}
 	return encoded, nil
+}
+
+// WantsReceipts tells whether devices are to say what became of it. That of
+// most notifications is decided without decoding.
+func (n Notification) WantsReceipts() bool { return len(n.Receipts()) > 0 }
+
+// Receipts are what devices are to say of it, in the order in which they were
+// asked for.
+func (n Notification) Receipts() []ReceiptType {
+	if !bytes.Contains(n.Content, []byte(`"receipts":[`)) {
+		return nil
+	}
+	content, err := DecodeContent(n.Content)
+	if err != nil {
+		return nil
+	}
+	return content.Receipts
 }
 
 // Urgency is a hint to the push service about the device's battery

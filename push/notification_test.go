@@ -38,7 +38,7 @@ func TestWebPayload_IsDeclarativeWhenABrowserCanOpenItAlone(t *testing.T) {
 			require.NoError(t, err)
 			n := push.Notification{ID: push.ID{15: 1}, Content: content}
 
-			payload := decode(t, n.WebPayload())
+			payload := decode(t, n.WebPayload(""))
 			require.Equal(t, "00000000-0000-0000-0000-000000000001", payload["id"])
 			require.Equal(t, decode(t, content), payload["notification"])
 			if test.declarative {
@@ -47,7 +47,7 @@ func TestWebPayload_IsDeclarativeWhenABrowserCanOpenItAlone(t *testing.T) {
 			} else {
 				require.Len(t, payload, 2)
 			}
-			require.Len(t, push.Notification{Content: content}.WebPayload(), len(n.WebPayload()), "its length is known without the ID")
+			require.Len(t, push.Notification{Content: content}.WebPayload(""), len(n.WebPayload("")), "its length is known without the ID")
 		})
 	}
 }
@@ -58,7 +58,7 @@ func TestWebPayload_CarriesTheContentToTheByte(t *testing.T) {
 		Data: json.RawMessage(`{"n":12345678901234567890}`),
 	}.Encode()
 	require.NoError(t, err)
-	payload := push.Notification{Content: content}.WebPayload()
+	payload := push.Notification{Content: content}.WebPayload("")
 	require.Contains(t, string(payload), string(content))
 	require.Contains(t, string(payload), "12345678901234567890")
 }

@@ -17,18 +17,26 @@ const MaxWebPayload = 4096 - 86 - 16 - 1
 // WebPayload is the plaintext that a browser gets:
 //
 //	{"web_push":8030,"app_badge":3,"id":"<notification id>","notification":{…}}
+//	{"receipt":"<token>","id":"<notification id>","notification":{…}}
 //
 // web_push is there only when a browser could act on the message without a
 // service worker: the URL and that of every action are absolute. A service
-// worker reads the same message either way. app_badge is there when it is
+// worker reads the same message either way. receipt is there when it is given,
+// for a notification that WantsReceipts, and web_push is not then: a browser that
+// shows a message by itself tells nobody. app_badge is there when it is
 // given; its place is the one of the W3C draft. The draft's "mutable" is never
 // there: it would start the service worker to change the notification first, and
 // Belfry's has nothing to change.
-func (n Notification) WebPayload() []byte {
-	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadBadge)+11+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
-	if declarative(n.Content) {
+func (n Notification) WebPayload(receipt string) []byte {
+	payload := make([]byte, 0, len(webPayloadStart)+len(webPayloadReceipt)+len(receipt)+2+len(webPayloadBadge)+11+len(webPayloadID)+36+len(webPayloadMiddle)+len(n.Content)+1)
+	switch {
+	case receipt != "":
+		payload = append(payload, webPayloadReceipt...)
+		payload = append(payload, receipt...) // of an alphabet that JSON leaves as it is
+		payload = append(payload, `",`...)
+	case declarative(n.Content):
 		payload = append(payload, webPayloadStart...)
-	} else {
+	default:
 		payload = append(payload, '{')
 	}
 	if badge := n.appBadge(); badge != nil {
@@ -61,10 +69,11 @@ func (n Notification) appBadge() *uint32 {
 }
 
 const (
-	webPayloadStart  = `{"web_push":8030,`
-	webPayloadBadge  = `"app_badge":`
-	webPayloadID     = `"id":"`
-	webPayloadMiddle = `","notification":`
+	webPayloadStart   = `{"web_push":8030,`
+	webPayloadReceipt = `{"receipt":"`
+	webPayloadBadge   = `"app_badge":`
+	webPayloadID      = `"id":"`
+	webPayloadMiddle  = `","notification":`
 )
 
 // declarative tells whether the content has what a browser needs to show and

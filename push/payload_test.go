@@ -21,7 +21,7 @@ func TestWebPayload_IsDeclarativeOnlyWithAllThatTheDraftRequires(t *testing.T) {
 	payloadOf := func(c push.Content) []byte {
 		content, err := c.Encode()
 		require.NoError(t, err)
-		return push.Notification{Content: content}.WebPayload()
+		return push.Notification{Content: content}.WebPayload("")
 	}
 
 	payload := payloadOf(whole())
@@ -69,10 +69,30 @@ func TestWebPayload_HasTheAppBadgeAtTheTop(t *testing.T) {
 			native, err := test.native.Encode()
 			require.NoError(t, err)
 			n := push.Notification{Content: encoded, Native: native}
-			payload := decode(t, n.WebPayload())
+			payload := decode(t, n.WebPayload(""))
 			require.Equal(t, test.want, payload["app_badge"], name)
 			require.Equal(t, decode(t, encoded), payload["notification"], "it is not within the notification")
-			require.Equal(t, content.URL != "", push.Declarative(n.WebPayload()), name)
+			require.Equal(t, content.URL != "", push.Declarative(n.WebPayload("")), name)
 		}
 	}
+}
+
+// A browser that shows a message by itself tells nobody, so one that receipts
+// are wanted of is the service worker's.
+func TestWebPayload_BearsTheReceiptTokenInsteadOfBeingDeclarative(t *testing.T) {
+	content, err := push.Content{Title: "Hi", URL: "https://example.com/1", Receipts: []push.ReceiptType{push.ReceiptShown}}.Encode()
+	require.NoError(t, err)
+	three := uint32(3)
+	native, err := push.Native{AppBadge: &three}.Encode()
+	require.NoError(t, err)
+	n := push.Notification{ID: push.ID{15: 1}, Content: content, Native: native}
+	token := push.ReceiptToken([]byte("secret"), "shop", n.ID, push.Digest{1})
+
+	payload := n.WebPayload(token)
+	require.False(t, push.Declarative(payload))
+	require.Equal(t, map[string]any{
+		"receipt": token, "id": n.ID.String(), "app_badge": 3.0,
+		"notification": map[string]any{"title": "Hi", "navigate": "https://example.com/1", "receipts": []any{"shown"}},
+	}, decode(t, payload))
+	require.True(t, push.Declarative(n.WebPayload("")), "without a token nobody could tell anything")
 }
