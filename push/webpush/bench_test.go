@@ -37,7 +37,7 @@ func BenchmarkPrimitives(b *testing.B) {
 	message, _ := benchMessage(b)
 	browser, err := ecdh.P256().NewPublicKey(message.Subscription.P256dh)
 	require.NoError(b, err)
-	size := paddedSize(len(message.Notification.WebPayload()))
+	size := paddedSize(len(message.Notification.WebPayload("")))
 	record := make([]byte, size-headerBytes-tagBytes, size)
 	salt := make([]byte, saltBytes)
 	info := string(make([]byte, len(keyInfo)+2*publicKeyBytes))
@@ -58,7 +58,7 @@ func BenchmarkPrimitives(b *testing.B) {
 // BenchmarkEncrypt is a payload's way to a body.
 func BenchmarkEncrypt(b *testing.B) {
 	message, _ := benchMessage(b)
-	payload := message.Notification.WebPayload()
+	payload := message.Notification.WebPayload("")
 	b.ReportAllocs()
 	for b.Loop() {
 		to, err := parseRecipient(message.Subscription.P256dh, message.Subscription.Auth)
@@ -79,7 +79,7 @@ func BenchmarkEncode(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		target, _, err := provider.guard.check(message.Subscription.User.App, message.Subscription.Endpoint)
+		target, _, err := provider.guard.Check(message.Subscription.User.App, string(message.Subscription.Endpoint))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func BenchmarkEncode(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		payload := message.Notification.WebPayload()
+		payload := message.Notification.WebPayload("")
 		if _, err := to.encrypt(payload, paddedSize(len(payload))); err != nil {
 			b.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func BenchmarkWebpushGo(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		payload := message.Notification.WebPayload()
+		payload := message.Notification.WebPayload("")
 		if _, err := reference.SendNotification(bytes.Clone(payload), subscription, options); err != nil {
 			b.Fatal(err)
 		}

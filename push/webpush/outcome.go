@@ -8,10 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"code.dny.dev/ssrf"
-
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/answer"
+	"github.com/belfryhq/belfry/push/guard"
 )
 
 const (
@@ -118,7 +117,7 @@ func says(body []byte, words [][]byte) bool {
 //
 // The errors' own texts hold addresses and are not repeated.
 func unanswered(err error) push.Result {
-	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+	if errors.Is(err, guard.ErrNotPublic) {
 		return push.Result{
 			Outcome: push.Retry,
 			Reason:  "the endpoint's host resolves to an address that is not on the public internet",

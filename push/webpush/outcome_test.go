@@ -15,10 +15,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"code.dny.dev/ssrf"
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/guard"
 )
 
 var (
@@ -111,8 +111,7 @@ func TestOutcome_WithoutAnAnswer(t *testing.T) {
 		"dial timeout":     {&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, push.Retry},
 		"time-out":         {fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), push.Retry},
 		"cancelled":        {fmt.Errorf("%s: %w", secret, context.Canceled), push.Retry},
-		"private address":  {&net.OpError{Op: "dial", Err: fmt.Errorf("%w: %s", ssrf.ErrProhibitedIP, secret)}, push.Retry},
-		"odd network":      {fmt.Errorf("%w: udp", ssrf.ErrProhibitedNetwork), push.Retry},
+		"private address":  {&net.OpError{Op: "dial", Err: fmt.Errorf("%w: %s", guard.ErrNotPublic, secret)}, push.Retry},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := unanswered(test.err)

@@ -74,7 +74,7 @@ func TestToken_IsForTheOriginOfTheEndpoint(t *testing.T) {
 		"http://localhost:80/1":               "http://localhost",
 		"http://localhost:8080/1":             "http://localhost:8080",
 	} {
-		target, _, err := guard.check(push.DefaultApp, endpoint)
+		target, _, err := guard.Check(push.DefaultApp, string(endpoint))
 		require.NoError(t, err, "%q", string(endpoint))
 		authorization, err := newTokens(sender.key).authorize(t.Context(), push.DefaultApp, sender.public, target)
 		require.NoError(t, err)

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/guard"
 )
 
 // maxSubjectBytes is the longest subject. It is in every request.
@@ -105,12 +105,8 @@ func ValidateSubject(s string) error {
 
 // publicDomain tells whether a host is a name that could be registered.
 func publicDomain(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil || !validName(host) {
-		return false
-	}
-	dot := strings.LastIndexByte(host, '.')
-	top := host[dot+1:]
-	return dot > 0 && !numeric(top) && !privateSuffixes[top] && !reservedSuffixes[top]
+	top := host[strings.LastIndexByte(host, '.')+1:]
+	return guard.RegistrableName(host) && !reservedSuffixes[top]
 }
 
 // reservedSuffixes are the top-level names of documentation and tests

@@ -170,7 +170,7 @@ func TestOutcome_OfEveryAnswerWindowsGives(t *testing.T) {
 
 func TestHeader_HasWhatEachVendorAsksFor(t *testing.T) {
 	message, _ := messageTo(t, newSender(t), "https://push.example.com/1")
-	declarative := message.Notification.WebPayload()
+	declarative := message.Notification.WebPayload("")
 	require.True(t, push.Declarative(declarative))
 	plain := []byte(`{"id":"1","notification":{}}`)
 	for host, test := range map[string]struct{ policy, declaredAs string }{

@@ -35,6 +35,7 @@ import (
 
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/answer"
+	"github.com/belfryhq/belfry/push/guard"
 )
 
 const (
@@ -66,9 +67,15 @@ type Config struct {
 	// AppHosts gives the hosts that one app may use in addition, in the same
 	// form: the UnifiedPush server in its own house, say. It is asked for every
 	// message, so it must not take long; nil is for none. What it gives is only
-	// read, and an entry that ParseHost refuses counts for nothing. Default:
+	// read, and an entry that guard.ParseHost refuses counts for nothing. Default:
 	// no app has any.
 	AppHosts func(app string) []string
+
+	// ReceiptSecret gives an app's token secret, which receipt tokens are made
+	// with for the notifications that want receipts. It is asked for each of
+	// these, so it must not take long; what it gives is only read, and without one
+	// there is no token. Default: no app has any.
+	ReceiptSecret func(app string) []byte
 
 	// Timeout bounds one Send, from the name's resolution to the end of the
 	// answer. Default: 30 s.
@@ -100,10 +107,11 @@ func (c Config) validate() error {
 
 // Provider is the push.Provider for Web Push.
 type Provider struct {
-	guard      *guard
+	guard      *guard.Guard
 	tokens     *tokens
 	narrow     narrow
-	transports transports
+	transports guard.Transports
+	secret     func(app string) []byte
 	timeout    time.Duration
 }
 
@@ -123,16 +131,33 @@ func New(config Config) (*Provider, error) {
 	if config.MaxConnsPerHost == 0 {
 		config.MaxConnsPerHost = defaultMaxConnsPerHost
 	}
-	guard, err := newGuard(config)
+	if config.ReceiptSecret == nil {
+		config.ReceiptSecret = func(string) []byte { return nil }
+	}
+	guarding, err := newGuard(config)
 	if err != nil {
 		return nil, err
 	}
 	return &Provider{
-		guard:      guard,
-		tokens:     newTokens(config.Key),
-		transports: newTransports(config, guard),
-		timeout:    config.Timeout,
+		guard:  guarding,
+		tokens: newTokens(config.Key),
+		transports: guarding.Transports(guard.TransportConfig{
+			MaxConnsPerHost: config.MaxConnsPerHost, RootCAs: config.RootCAs, Resolver: config.resolver,
+		}),
+		secret:  config.ReceiptSecret,
+		timeout: config.Timeout,
 	}, nil
+}
+
+func newGuard(config Config) (*guard.Guard, error) {
+	guarding, err := guard.New(guard.Config{
+		Field: "endpoint", Remedy: "send what PushSubscription.toJSON() gives, unchanged",
+		AllowHosts: config.AllowHosts, AppHosts: config.AppHosts,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("webpush: Config.%w", err)
+	}
+	return guarding, nil
 }
 
 // Forget drops what is cached of an app's keys, so that the next Send asks
@@ -140,12 +165,12 @@ func New(config Config) (*Provider, error) {
 func (p *Provider) Forget(app string) { p.tokens.forgetAll(app) }
 
 // Close closes the connections that are idle. Call it after the last Send.
-func (p *Provider) Close() { p.transports.close() }
+func (p *Provider) Close() { p.transports.Close() }
 
 // CheckSubscription tells whether a subscription can be sent to. The error is a
 // *push.InvalidError that names the field: endpoint, keys.p256dh or keys.auth.
 func (p *Provider) CheckSubscription(_ context.Context, subscription push.Subscription) error {
-	if _, _, err := p.guard.check(subscription.User.App, subscription.Endpoint); err != nil {
+	if _, _, err := p.guard.Check(subscription.User.App, string(subscription.Endpoint)); err != nil {
 		return err
 	}
 	_, err := parseRecipient(subscription.P256dh, subscription.Auth)
@@ -154,10 +179,31 @@ func (p *Provider) CheckSubscription(_ context.Context, subscription push.Subscr
 
 // CheckNotification tells whether the notification fits into a message.
 func (p *Provider) CheckNotification(notification push.Notification) error {
-	if size := len(notification.WebPayload()); size > push.MaxWebPayload {
+	var receipt string
+	if notification.WantsReceipts() {
+		receipt = longestReceipt
+	}
+	if size := len(notification.WebPayload(receipt)); size > push.MaxWebPayload {
 		return &push.TooLargeError{Kind: push.WebPush, Bytes: size, Max: push.MaxWebPayload}
 	}
 	return nil
+}
+
+// longestReceipt stands for a receipt token before there is one.
+var longestReceipt = strings.Repeat("x", push.MaxReceiptToken)
+
+// receipt is the token with which a device says what became of a message; empty
+// for none.
+func (p *Provider) receipt(message push.Message) string {
+	if !message.Notification.WantsReceipts() {
+		return ""
+	}
+	app := message.Subscription.User.App
+	secret := p.secret(app)
+	if len(secret) == 0 {
+		return ""
+	}
+	return push.ReceiptToken(secret, app, message.Notification.ID, message.Subscription.Digest)
 }
 
 // Send makes one attempt, as push.Provider has it. When the push service finds
@@ -167,7 +213,7 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 	defer cancel()
 
 	app, subscription := message.Subscription.User.App, message.Subscription
-	target, free, err := p.guard.check(app, subscription.Endpoint)
+	target, free, err := p.guard.Check(app, string(subscription.Endpoint))
 	if err != nil {
 		return answer.Rejected(err)
 	}
@@ -180,7 +226,7 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 		return unsigned(err)
 	}
 
-	payload := message.Notification.WebPayload()
+	payload := message.Notification.WebPayload(p.receipt(message))
 	smallest := len(payload) + overhead
 	size := paddedSize(len(payload))
 	if p.narrow.has(subscription.Digest) {
@@ -219,11 +265,7 @@ func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header 
 	}
 	request.URL, request.Host, request.Header = target, target.Host, header
 
-	transport := p.transports.guarded
-	if free {
-		transport = p.transports.free
-	}
-	response, err := transport.RoundTrip(request)
+	response, err := p.transports.For(free).RoundTrip(request)
 	if err != nil {
 		return unanswered(err)
 	}

@@ -3,7 +3,6 @@ package webpush
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"log"
@@ -47,7 +46,7 @@ func TestSend_MakesTheRequestOfRFC8030(t *testing.T) {
 
 	payload, err := browser.Decrypt(got.body)
 	require.NoError(t, err)
-	require.Equal(t, message.Notification.WebPayload(), payload)
+	require.Equal(t, message.Notification.WebPayload(""), payload)
 }
 
 func TestSend_SatisfiesAStrictPushService(t *testing.T) {
@@ -63,7 +62,7 @@ func TestSend_SatisfiesAStrictPushService(t *testing.T) {
 	require.Equal(t, push.Result{Outcome: push.Delivered, Status: 201}, provider.Send(t.Context(), message))
 	payload, err := browser.Decrypt(endpoint.Receipts()[0].Body)
 	require.NoError(t, err)
-	require.Equal(t, message.Notification.WebPayload(), payload)
+	require.Equal(t, message.Notification.WebPayload(""), payload)
 
 	endpoint.Expire()
 	require.Equal(t, push.Gone, provider.Send(t.Context(), message).Outcome)
@@ -159,12 +158,12 @@ func TestSend_TriesOnceMoreWithoutPaddingWhenTooLarge(t *testing.T) {
 	got := service.requests()
 	require.Len(t, got, 2)
 	require.Len(t, got[0].body, 512)
-	require.Len(t, got[1].body, len(message.Notification.WebPayload())+overhead)
+	require.Len(t, got[1].body, len(message.Notification.WebPayload(""))+overhead)
 	require.NotEqual(t, got[0].body[:headerBytes], got[1].body[:headerBytes], "a key is never used for two messages")
 	for _, r := range got {
 		payload, err := browser.Decrypt(r.body)
 		require.NoError(t, err)
-		require.Equal(t, message.Notification.WebPayload(), payload)
+		require.Equal(t, message.Notification.WebPayload(""), payload)
 	}
 }
 
@@ -185,14 +184,14 @@ func TestSend_RemembersWhoTakesNoPadding(t *testing.T) {
 		}
 		return all
 	}
-	unpadded := len(narrow.Notification.WebPayload()) + overhead
+	unpadded := len(narrow.Notification.WebPayload("")) + overhead
 
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), narrow).Outcome)
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), narrow).Outcome)
 	require.Equal(t, []int{512, unpadded, unpadded}, sizes())
 	payload, err := browser.Decrypt(service.requests()[2].body)
 	require.NoError(t, err)
-	require.Equal(t, narrow.Notification.WebPayload(), payload)
+	require.Equal(t, narrow.Notification.WebPayload(""), payload)
 
 	limit.Store(512)
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), other).Outcome)
@@ -232,7 +231,7 @@ func TestSend_TakesPayloadsUpToTheLimit(t *testing.T) {
 	service := newService(t, answering(201, ""))
 	provider := service.provider(t)
 	message, browser := service.message(t, "/1")
-	frame := len(push.Notification{}.WebPayload())
+	frame := len(push.Notification{}.WebPayload(""))
 
 	message.Notification.Content = contentOf(t, push.MaxWebPayload-frame)
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), message).Outcome)
@@ -323,8 +322,8 @@ func TestSend_KeepsItsConnection(t *testing.T) {
 
 func TestSend_UsesNoProxyOfTheEnvironment(t *testing.T) {
 	transports := newService(t, answering(201, "")).provider(t).transports
-	require.Nil(t, transports.guarded.Proxy)
-	require.Nil(t, transports.free.Proxy)
+	require.Nil(t, transports.Guarded.Proxy)
+	require.Nil(t, transports.Free.Proxy)
 }
 
 func TestSend_TakesTheKeyAnewAfterARefusal(t *testing.T) {
@@ -416,7 +415,7 @@ func TestSend_GoesToNoPrivateAddressThatANameResolvesTo(t *testing.T) {
 	require.NoError(t, err)
 
 	sender := newSender(t)
-	provider, err := New(Config{Key: sender.key, resolver: resolving("127.0.0.1")})
+	provider, err := New(Config{Key: sender.key, resolver: pushtest.Resolving("127.0.0.1")})
 	require.NoError(t, err)
 	defer provider.Close()
 	message, _ := messageTo(t, sender, push.Endpoint("https://rebind.example.com:"+port+"/secret"))
@@ -438,7 +437,7 @@ func TestSend_ReachesAPrivateAddressUnderAnAllowedName(t *testing.T) {
 	require.NoError(t, err)
 	provider := service.provider(t, func(c *Config) {
 		c.AllowHosts = []string{"EXAMPLE.com:" + port} // a name in the test server's certificate
-		c.resolver = resolving("127.0.0.1")
+		c.resolver = pushtest.Resolving("127.0.0.1")
 	})
 	message, _ := messageTo(t, service.sender, push.Endpoint("https://example.com:"+port+"/1"))
 	require.Equal(t, push.Delivered, provider.Send(t.Context(), message).Outcome)
@@ -470,7 +469,7 @@ func TestSend_RetriesWithoutAnAnswer(t *testing.T) {
 		"TLS 1.1":      {service: old, endpoint: old.URL, reason: "the push service does not speak TLS as it should"},
 		"not TLS":      {service: plain, endpoint: "https://" + plain.host(), reason: "the push service does not speak TLS as it should"},
 		"untrusted":    {service: distrusted, endpoint: distrusted.URL, change: func(c *Config) { c.RootCAs = nil }, reason: "the certificate of the push service is not trusted"},
-		"unknown name": {service: good, endpoint: "https://push.example.com", change: func(c *Config) { c.resolver = resolving("") }, reason: "the name of the push service does not resolve"},
+		"unknown name": {service: good, endpoint: "https://push.example.com", change: func(c *Config) { c.resolver = pushtest.Resolving() }, reason: "the name of the push service does not resolve"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change := func(*Config) {}
@@ -517,7 +516,7 @@ func TestNew_NamesTheFieldThatIsWrong(t *testing.T) {
 	provider, err := New(Config{Key: key})
 	require.NoError(t, err)
 	require.Equal(t, 30*time.Second, provider.timeout)
-	require.Equal(t, 16, provider.transports.guarded.MaxConnsPerHost)
+	require.Equal(t, 16, provider.transports.Guarded.MaxConnsPerHost)
 }
 
 func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
@@ -550,44 +549,3 @@ func requireInvalid(t *testing.T, err error, field string) {
 }
 
 var quiet = log.New(io.Discard, "", 0)
-
-// resolving is a resolver that has one IPv4 address for every name, or none.
-func resolving(address string) *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go serveDNS(theirs, net.ParseIP(address).To4())
-		return ours, nil
-	}}
-}
-
-// serveDNS answers queries on a connection (RFC 1035 §4.1, §4.2.2) until it is
-// closed.
-func serveDNS(conn net.Conn, address net.IP) {
-	defer conn.Close()
-	for {
-		var length [2]byte
-		if _, err := io.ReadFull(conn, length[:]); err != nil {
-			return
-		}
-		query := make([]byte, binary.BigEndian.Uint16(length[:]))
-		if _, err := io.ReadFull(conn, query); err != nil {
-			return
-		}
-		const header = 12
-		end := header + bytes.IndexByte(query[header:], 0) + 5 // name, type, class
-		question, kind := query[header:end], query[end-3]
-
-		answer := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question...)
-		switch {
-		case address == nil:
-			answer[3] |= 3 // no such name
-		case kind == 1:
-			answer[7] = 1
-			answer = append(answer, 0xC0, header, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4)
-			answer = append(answer, address...)
-		}
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)); err != nil {
-			return
-		}
-	}
-}
