@@ -11,6 +11,7 @@
 //	00004_idempotency     idempotency_keys
 //	00005_parking         work that waits long, subscriptions that rest
 //	00006_providers       credentials, and what only phones' apps have
+//	00007_events          receipts, events, webhooks, token_revocations
 //
 // An app's name is its key everywhere. It never changes, and a number beside
 // it would buy a join in every query.

@@ -15,6 +15,10 @@
 //	pending         a row exactly as long as work remains of a notification
 //	deliveries      what became of it at each subscription; written once
 //	idempotency_keys  what a request with such a key was answered, for a day
+//	receipts        what devices said of deliveries
+//	events          the apps' feeds of what happened, for some days
+//	webhooks        where apps want their events sent
+//	token_revocations  until when users' tokens are no longer taken
 //
 // Every method may be called from many goroutines. A method returns when its
 // change is durable: it survives kill -9 and power loss. Times are kept to
@@ -55,6 +59,9 @@ type Store interface {
 	Credentials
 	Subscriptions
 	Notifications
+	Events
+	Webhooks
+	TokenRevocations
 	Close() error
 }
 
@@ -114,6 +121,7 @@ type APIKey struct {
 	Name      string   // what it is for, in the operator's words; may be empty
 	Hash      [32]byte // SHA-256 of the key
 	Scopes    []string // what it may do: send, subscribe, read, admin
+	Rate      int      // notifications and other requests a second; 0 for no limit of its own
 	CreatedAt time.Time
 }
 
@@ -126,6 +134,9 @@ type APIKeys interface {
 	FindAPIKey(ctx context.Context, hash [32]byte) (APIKey, error)
 	// ListAPIKeys gives the keys of one app, oldest first.
 	ListAPIKeys(ctx context.Context, app string) ([]APIKey, error)
+	// ReplaceAPIKey adds a key and revokes another of the same app, in one
+	// transaction; ErrNotFound if there is no such other, ErrExists as CreateAPIKey.
+	ReplaceAPIKey(ctx context.Context, old string, key APIKey) error
 	// DeleteAPIKey revokes a key of one app; ErrNotFound.
 	DeleteAPIKey(ctx context.Context, app, id string) error
 }
@@ -246,26 +257,39 @@ type Notifications interface {
 	// for now and then.
 	CountPending(ctx context.Context) (int, error)
 
-	// GetNotification gives one notification of an app and its final
-	// deliveries by DoneAt; ErrNotFound.
+	// GetNotification gives one notification of an app, its final deliveries by
+	// DoneAt, and the receipts of them; ErrNotFound.
 	GetNotification(ctx context.Context, app string, id push.ID) (Record, error)
+
+	// ListRecent gives a user's newest notifications, the newest first, at most
+	// limit. Where they cannot be found by their user it looks at no more than
+	// the newest of all, so it may miss older ones: see Recent.
+	ListRecent(ctx context.Context, user push.User, limit int) (Recent, error)
 
 	// FindIdempotencyKey finds what a request with this key was answered;
 	// ErrNotFound.
 	FindIdempotencyKey(ctx context.Context, app, key string) (IdempotencyKey, error)
 
-	// DeleteUser forgets a user: subscriptions, notifications, pending work and
-	// deliveries, in one transaction. It returns how many subscriptions and
+	// DeleteUser forgets a user: subscriptions, notifications, pending work,
+	// deliveries, receipts and events, those too that name the user as who had a
+	// subscription before, in one transaction. It returns how many subscriptions and
 	// notifications there were; forgetting an unknown user is no error.
 	DeleteUser(ctx context.Context, user push.User) (Forgotten, error)
 
 	// Maintain does the housekeeping that is due at now: it removes at most
 	// limit notifications accepted before the given time, by the clock in their
-	// IDs, that have no pending row, with their deliveries, and makes room for
-	// new ones. Where a past day can be removed as a whole it is, whatever the
-	// limit. It returns how many it removed; call it again while that is limit
-	// or more.
-	Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error)
+	// IDs, that have no pending row, with their deliveries and receipts, and at
+	// most limit events older than the other, by the clock in theirs; and it makes
+	// room for new ones. Where a past day can be removed as a whole it is,
+	// whatever the limit, and events may stay until theirs can. It returns how many
+	// it removed in all; call it again while that is limit or more.
+	Maintain(ctx context.Context, now time.Time, before Before, limit int) (removed int, err error)
+}
+
+// Before says up to when things are old.
+type Before struct {
+	Notifications time.Time
+	Events        time.Time
 }
 
 // Group is what one Commit writes. Rows are written in the order of the
@@ -309,6 +333,19 @@ type Group struct {
 	// Finished removes the pending rows of notifications whose last delivery
 	// is final. One that does not exist is passed over.
 	Finished []push.ID
+
+	// Receipts adds what devices said. One that is there already, or whose
+	// notification is not kept, is passed over.
+	Receipts []push.Receipt
+
+	// Events adds to the feeds. One of a notification that is not kept is passed
+	// over. With an ID that its app's feed has already nothing of the group is
+	// written: ErrExists.
+	Events []push.Event
+
+	// Webhooks notes how far webhooks are. One that does not exist, or was made
+	// anew meanwhile, is passed over.
+	Webhooks []WebhookProgress
 }
 
 // SubscriptionGone is a subscription that is over, as it was registered when
@@ -366,6 +403,13 @@ type Record struct {
 	Notification push.Notification
 	Pending      bool // work is left
 	Deliveries   []push.Delivery
+	Receipts     []push.Receipt // by At
+}
+
+// Recent is what ListRecent found.
+type Recent struct {
+	IDs   []push.ID
+	Since time.Time // it looked no further back than this, and may have missed older ones; zero if it missed none
 }
 
 // Forgotten counts what DeleteUser removed.
@@ -386,4 +430,66 @@ type IdempotencyKey struct {
 	Request   [32]byte  // SHA-256 of the request, to tell another one with the same key
 	IDs       []push.ID // the answer: the notifications, in the order of the request
 	CreatedAt time.Time
+}
+
+// Events keeps the apps' feeds.
+type Events interface {
+	// ListEvents gives an app's events with after < ID <= upTo, by ascending ID,
+	// at most limit.
+	ListEvents(ctx context.Context, app string, after, upTo push.ID, limit int) ([]push.Event, error)
+
+	// ListAttempts gives the events of type retrying and refused of one
+	// notification, by ID: the attempts that were not the last. At most 1,000,
+	// the newest.
+	ListAttempts(ctx context.Context, app string, notification push.ID) ([]push.Event, error)
+
+	// LastEvent gives the newest event's ID, or the zero ID.
+	LastEvent(ctx context.Context) (push.ID, error)
+}
+
+// Webhook is where an app wants its events sent.
+type Webhook struct {
+	App       string
+	Name      string // 1–32 characters of a-z, 0-9 and '-'; names it within the app
+	URL       string
+	Types     []push.EventType // what is sent; empty for all
+	Private   bool             // it may lead into the operator's own network
+	Secret    []byte           // signs what is sent, 24 to 64 bytes (Standard Webhooks)
+	CreatedAt time.Time        // when it was given, or replaced last
+	After     push.ID          // every event up to here was taken, or is given up
+	UpTo      push.ID          // what is being sent goes up to here; zero if nothing is
+	Ended     string           // why nothing is sent any more; empty while it is
+}
+
+// WebhookProgress is how far a webhook is, as long as it is the one that was
+// made then.
+type WebhookProgress struct {
+	App       string
+	Name      string
+	CreatedAt time.Time
+	After     push.ID
+	UpTo      push.ID
+	Ended     string
+}
+
+// Webhooks keeps where apps want their events sent.
+type Webhooks interface {
+	// PutWebhook adds a webhook, or replaces the app's of that name but for
+	// its After and UpTo, which stay, and its Ended, which ends; ErrNotFound if
+	// there is no such app.
+	PutWebhook(ctx context.Context, webhook Webhook) (created bool, err error)
+	// ListWebhooks gives an app's webhooks by name.
+	ListWebhooks(ctx context.Context, app string) ([]Webhook, error)
+	// DeleteWebhook removes a webhook; ErrNotFound.
+	DeleteWebhook(ctx context.Context, app, name string) error
+}
+
+// TokenRevocations keeps until when users' tokens are no longer taken.
+type TokenRevocations interface {
+	// RevokeTokens ends a user's tokens that were made up to then, to the
+	// millisecond. An earlier time than the one that is kept changes nothing.
+	RevokeTokens(ctx context.Context, user push.User, upTo time.Time) error
+	// TokensRevoked gives the time up to which a user's tokens have ended, or
+	// the zero time.
+	TokensRevoked(ctx context.Context, user push.User) (time.Time, error)
 }

@@ -19,9 +19,10 @@ import (
 // transaction, which commits before it answers the sync; so no BEGIN, no COMMIT.
 //
 // Several Commits may run at once. Each touches notifications, pending,
-// deliveries and subscriptions in this order and sorted by key, and last the
-// pending rows that it parks or removes. The shared lock keeps DeleteUser, which
-// goes across all of them, out of the way, and a new owner until this is done.
+// deliveries and subscriptions in this order and sorted by key, then the pending
+// rows that it parks or removes, and last receipts, events and webhooks. The
+// shared lock keeps DeleteUser, which goes across all of them, out of the way, and
+// a new owner until this is done.
 func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, commitKey)
@@ -42,10 +43,19 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 	if len(group.Finished) > 0 {
 		queueFinished(&batch, group.Finished)
 	}
+	if len(group.Receipts) > 0 {
+		queueReceipts(&batch, group.Receipts)
+	}
+	if len(group.Events) > 0 {
+		queueEvents(&batch, group.Events)
+	}
+	if len(group.Webhooks) > 0 {
+		queueProgress(&batch, group.Webhooks)
+	}
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished: %w",
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished, %d receipts, %d events, %d webhooks: %w",
 			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
-			len(group.Mismatched), len(group.Parked), len(group.Finished), known(err))
+			len(group.Mismatched), len(group.Parked), len(group.Finished), len(group.Receipts), len(group.Events), len(group.Webhooks), known(err))
 	}
 	return nil
 }
@@ -64,15 +74,17 @@ func queueAccepted(batch *pgx.Batch, accepted []push.Notification) {
 		accepts  = make([]time.Time, n)
 		sends    = make([]*time.Time, n)
 		expires  = make([]time.Time, n)
+		traces   = make([][]byte, n)
 	)
 	for i, a := range accepted {
 		ids[i], apps[i], users[i], shards[i] = a.ID, a.User.App, a.User.ID, int16(a.User.Shard())
 		contents[i], natives[i], urgency[i], collapse[i] = a.Content, orNull(a.Native), int16(a.Urgency), a.CollapseKey
 		accepts[i], sends[i], expires[i] = millis(a.AcceptedAt), millisOrNull(a.SendAt), millis(a.ExpiresAt)
+		traces[i] = orNull(a.Trace)
 	}
 	batch.Queue(`INSERT INTO notifications (`+notificationColumns+`)
-		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[]) AS n (id)
-		ORDER BY id`, ids, apps, users, contents, natives, urgency, collapse, accepts, sends, expires)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::bytea[]) AS n (id)
+		ORDER BY id`, ids, apps, users, contents, natives, urgency, collapse, accepts, sends, expires, traces)
 	batch.Queue(`INSERT INTO pending (id, app, usr, shard, due_at)
 		SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[]) AS p (id)
 		ORDER BY id`, ids, apps, users, shards, sends)

@@ -25,28 +25,41 @@ const (
 )
 
 // Maintain makes the partitions of today and the next days, drops those of past
-// days without pending work, and removes other old notifications row by row, at
-// most limit. What a dropped day held counts as removed, beyond the limit.
-func (s *Store) Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error) {
+// days that are old and have no pending work, and removes what else is old row by
+// row, at most limit. What a dropped day held counts as removed, beyond the limit.
+//
+// Events go by days alone: there are more of them than of all else, and removing
+// their rows would cost as much as adding them. So they stay until their day is
+// old, up to a day longer than they must.
+func (s *Store) Maintain(ctx context.Context, now time.Time, before store.Before, limit int) (removed int, err error) {
 	if err := s.makeDays(ctx, now); err != nil {
 		return 0, fmt.Errorf("make partitions: %w", err)
 	}
-	if removed, err = s.dropDays(ctx, before); err != nil {
+	if removed, err = s.dropDays(ctx, now, before); err != nil {
 		return removed, fmt.Errorf("drop partitions: %w", err)
 	}
 	if err := s.deleteKeys(ctx, now.Add(-store.IdempotencyAge), limit); err != nil {
 		return removed, fmt.Errorf("remove old idempotency keys: %w", err)
 	}
-	deleted, err := s.deleteOld(ctx, before, limit)
+	notifications, err := s.deleteOld(ctx, before.Notifications, limit)
 	if err != nil {
 		return removed, fmt.Errorf("remove old notifications: %w", err)
 	}
-	return removed + deleted, nil
+	events, err := s.deleteOldEvents(ctx, before.Events, limit)
+	if err != nil {
+		return removed + notifications, fmt.Errorf("remove old events: %w", err)
+	}
+	return removed + notifications + events, nil
 }
 
 // partitioned are the tables that are cut into days, in the order in which all
-// transactions touch them.
-var partitioned = []string{"notifications", "deliveries"}
+// transactions touch them, and the columns by whose clock they are cut.
+var partitioned = []struct{ table, key string }{
+	{"notifications", "id"},
+	{"deliveries", "notification"},
+	{"receipts", "notification"},
+	{"events", "id"},
+}
 
 func (s *Store) makeDays(ctx context.Context, now time.Time) error {
 	existing, err := s.listPartitions(ctx)
@@ -55,11 +68,11 @@ func (s *Store) makeDays(ctx context.Context, now time.Time) error {
 	}
 	for ahead := range daysAhead + 1 {
 		d := dayOf(now).add(ahead)
-		for _, table := range partitioned {
-			if slices.Contains(existing, d.partition(table)) {
+		for _, p := range partitioned {
+			if slices.Contains(existing, d.partition(p.table)) {
 				continue
 			}
-			if err := s.makePartition(ctx, table, d); err != nil {
+			if err := s.makePartition(ctx, p.table, p.key, d); err != nil {
 				return err
 			}
 		}
@@ -69,8 +82,7 @@ func (s *Store) makeDays(ctx context.Context, now time.Time) error {
 
 // makePartition skips a day of which the default partition holds rows already:
 // PostgreSQL refuses it, and they are removed row by row when they are old.
-func (s *Store) makePartition(ctx context.Context, table string, d day) error {
-	key := map[string]string{"notifications": "id", "deliveries": "notification"}[table]
+func (s *Store) makePartition(ctx context.Context, table, key string, d day) error {
 	var taken bool
 	err := s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM %s_default WHERE %s >= $1 AND %[2]s < $2)`, table, key),
 		[16]byte(d.first()), [16]byte(d.add(1).first())).Scan(&taken)
@@ -89,17 +101,21 @@ func (s *Store) makePartition(ctx context.Context, table string, d day) error {
 	return err
 }
 
-func (s *Store) dropDays(ctx context.Context, before time.Time) (removed int, err error) {
+func (s *Store) dropDays(ctx context.Context, now time.Time, before store.Before) (removed int, err error) {
 	existing, err := s.listPartitions(ctx)
 	if err != nil {
 		return 0, err
 	}
-	last := dayOf(before) // its end lies after before
-	for _, d := range daysIn(existing) {
-		if d >= last {
-			continue
-		}
+	for _, d := range daysBefore(dayOf(before.Notifications), existing, "notifications", "deliveries", "receipts") {
 		dropped, err := s.dropDay(ctx, d, existing)
+		if err != nil {
+			return removed, err
+		}
+		removed += dropped
+	}
+	lastDay := min(dayOf(before.Events), dayOf(now)) // who keeps no events calls those to come old
+	for _, d := range daysBefore(lastDay, existing, "events") {
+		dropped, err := s.dropEvents(ctx, d, existing)
 		if err != nil {
 			return removed, err
 		}
@@ -109,36 +125,54 @@ func (s *Store) dropDays(ctx context.Context, before time.Time) (removed int, er
 }
 
 // dropDay drops a day's partitions, unless work of that day is pending. It
-// counts the rows first, without a lock: nothing is added to a past day.
+// counts the rows first, without a lock: no notification is added to a past day.
 func (s *Store) dropDay(ctx context.Context, d day, existing []string) (removed int, err error) {
 	if pending, err := hasPending(ctx, s.pool, d); err != nil || pending {
 		return 0, err
 	}
-	if slices.Contains(existing, d.partition("notifications")) {
-		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+d.partition("notifications")).Scan(&removed)
-		if err != nil {
-			return 0, err
-		}
+	if removed, err = s.countDay(ctx, d.partition("notifications"), existing); err != nil {
+		return 0, err
 	}
+	var pending bool
 	err = s.changePartitions(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY notifications, ONLY deliveries IN ACCESS EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		pending, err := hasPending(ctx, tx, d)
-		if err != nil {
+		if pending, err = hasPending(ctx, tx, d); err != nil || pending {
 			return err
 		}
-		if pending {
-			removed = 0
-			return nil
-		}
-		_, err = tx.Exec(ctx, fmt.Sprintf(`DROP TABLE IF EXISTS %s, %s`, d.partition("notifications"), d.partition("deliveries")))
+		_, err := tx.Exec(ctx, fmt.Sprintf(`DROP TABLE IF EXISTS %s, %s`, d.partition("notifications"), d.partition("deliveries")))
 		return err
 	})
-	if err != nil {
+	if err != nil || pending {
 		return 0, err
 	}
-	return removed, nil
+	return removed, s.dropPartition(ctx, d.partition("receipts"))
+}
+
+// dropEvents drops a day of events, whether or not the work that they tell of is done.
+func (s *Store) dropEvents(ctx context.Context, d day, existing []string) (removed int, err error) {
+	if removed, err = s.countDay(ctx, d.partition("events"), existing); err != nil {
+		return 0, err
+	}
+	return removed, s.dropPartition(ctx, d.partition("events"))
+}
+
+// dropPartition is for the tables whose rows a Commit writes with a look at
+// notifications: dropped with those, in one transaction, each could wait for the
+// other.
+func (s *Store) dropPartition(ctx context.Context, partition string) error {
+	return s.changePartitions(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `DROP TABLE IF EXISTS `+partition)
+		return err
+	})
+}
+
+func (s *Store) countDay(ctx context.Context, partition string, existing []string) (n int, err error) {
+	if slices.Contains(existing, partition) {
+		err = s.pool.QueryRow(ctx, `SELECT count(*) FROM `+partition).Scan(&n)
+	}
+	return n, err
 }
 
 func hasPending(ctx context.Context, q querier, d day) (pending bool, err error) {
@@ -157,8 +191,12 @@ func (s *Store) changePartitions(ctx context.Context, change func(pgx.Tx) error)
 }
 
 func (s *Store) listPartitions(ctx context.Context) ([]string, error) {
+	var tables []string
+	for _, p := range partitioned {
+		tables = append(tables, p.table)
+	}
 	rows, err := s.pool.Query(ctx, `SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE i.inhparent IN ('notifications'::regclass, 'deliveries'::regclass) ORDER BY c.relname`)
+		WHERE i.inhparent = ANY ($1::text[]::regclass[]) ORDER BY c.relname`, tables)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +208,8 @@ func (s *Store) deleteOld(ctx context.Context, before time.Time, limit int) (rem
 			SELECT id FROM notifications n
 			WHERE id < $1 AND NOT EXISTS (SELECT FROM pending p WHERE p.id = n.id)
 			ORDER BY id LIMIT $2),
-		gone AS (DELETE FROM deliveries WHERE notification < $1 AND notification IN (SELECT id FROM old))
+		done AS (DELETE FROM deliveries WHERE notification < $1 AND notification IN (SELECT id FROM old)),
+		said AS (DELETE FROM receipts WHERE notification < $1 AND notification IN (SELECT id FROM old))
 		DELETE FROM notifications WHERE id < $1 AND id IN (SELECT id FROM old)`, [16]byte(firstID(before)), limit)
 	return int(tag.RowsAffected()), err
 }
@@ -193,12 +232,14 @@ const dayLayout = "20060102"
 
 func (d day) partition(table string) string { return table + "_" + d.start().Format(dayLayout) }
 
-// daysIn gives the days of which there are partitions, the oldest first.
-func daysIn(partitions []string) []day {
+// daysBefore gives the earlier days of which there are partitions of these tables,
+// the oldest first.
+func daysBefore(later day, partitions []string, tables ...string) []day {
 	var days []day
 	for _, name := range partitions {
-		_, suffix, _ := strings.Cut(name, "_")
-		if start, err := time.Parse(dayLayout, suffix); err == nil { // the default partition has no date
+		table, suffix, _ := strings.Cut(name, "_")
+		start, err := time.Parse(dayLayout, suffix) // the default partition has no date
+		if err == nil && slices.Contains(tables, table) && dayOf(start) < later {
 			days = append(days, dayOf(start))
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at`
+	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at, trace`
 	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, message_id, done_at`
 )
 
@@ -123,7 +123,8 @@ func (s *Store) CountPending(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// GetNotification gives one notification and its final deliveries; ErrNotFound.
+// GetNotification gives one notification, its final deliveries and their
+// receipts; ErrNotFound.
 func (s *Store) GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error) {
 	record, err := s.getNotification(ctx, app, id)
 	if err != nil {
@@ -141,6 +142,8 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 		FROM notifications n WHERE id = $1 AND app = $2`, [16]byte(id), app)
 	batch.Queue(`SELECT `+deliveryColumns+` FROM deliveries WHERE notification = $1
 		ORDER BY done_at, subscription`, [16]byte(id))
+	batch.Queue(`SELECT `+receiptColumns+` FROM receipts WHERE notification = $1
+		ORDER BY at, subscription, type`, [16]byte(id))
 	results := s.pool.SendBatch(ctx, &batch)
 	defer func() { err = errors.Join(err, results.Close()) }()
 
@@ -149,15 +152,31 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 		return store.Record{}, err
 	}
 	rows, err := results.Query()
-	record.Deliveries, err = collect(rows, err, scanDelivery)
+	if record.Deliveries, err = collect(rows, err, scanDelivery); err != nil {
+		return store.Record{}, err
+	}
+	rows, err = results.Query()
+	record.Receipts, err = collect(rows, err, scanReceipt)
 	return record, err
+}
+
+// ListRecent gives a user's newest notifications. MATERIALIZED keeps the planner
+// from walking all users' from the newest on.
+func (s *Store) ListRecent(ctx context.Context, user push.User, limit int) (store.Recent, error) {
+	rows, err := s.pool.Query(ctx, `WITH mine AS MATERIALIZED (SELECT id FROM notifications WHERE app = $1 AND usr = $2)
+		SELECT id FROM mine ORDER BY id DESC LIMIT $3`, user.App, user.ID, limit)
+	ids, err := collect(rows, err, scanID)
+	if err != nil {
+		return store.Recent{}, fmt.Errorf("list recent notifications of a user: %w", err)
+	}
+	return store.Recent{IDs: ids}, nil
 }
 
 // scanNotification reads the notification's columns and those that follow.
 func scanNotification(row pgx.Row, more ...any) (push.Notification, error) {
 	var n push.Notification
 	err := row.Scan(append([]any{(*[16]byte)(&n.ID), &n.User.App, &n.User.ID, &n.Content, &n.Native,
-		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, nullable(&n.SendAt), &n.ExpiresAt}, more...)...)
+		&n.Urgency, &n.CollapseKey, &n.AcceptedAt, nullable(&n.SendAt), &n.ExpiresAt, &n.Trace}, more...)...)
 	return n, err
 }
 

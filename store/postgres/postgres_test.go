@@ -6,10 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
-	"github.com/belfryhq/belfry/migrations"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/postgres"
@@ -75,11 +73,13 @@ func TestMaintain_MakesTodayAndTheNextDaysOnce(t *testing.T) {
 	address := storetest.Postgres(t).NewDatabase(t)
 	s := migrated(t, address)
 	for range 2 {
-		_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+		_, err := s.Maintain(t.Context(), storetest.Start, storetest.Before(storetest.Start), 10)
 		require.NoError(t, err)
 		require.Equal(t, []string{
 			"deliveries_20260314", "deliveries_20260315", "deliveries_20260316", "deliveries_20260317", "deliveries_default",
+			"events_20260314", "events_20260315", "events_20260316", "events_20260317", "events_default",
 			"notifications_20260314", "notifications_20260315", "notifications_20260316", "notifications_20260317", "notifications_default",
+			"receipts_20260314", "receipts_20260315", "receipts_20260316", "receipts_20260317", "receipts_default",
 		}, partitions(t, address))
 	}
 }
@@ -89,7 +89,7 @@ func TestMaintain_SkipsADayThatTheDefaultPartitionHolds(t *testing.T) {
 	s := migrated(t, address)
 	n := storetest.NewSamples().Notification(storetest.User("ann"))
 	require.NoError(t, s.Commit(t.Context(), store.Group{Accepted: []push.Notification{n}}))
-	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Before(storetest.Start), 10)
 	require.NoError(t, err)
 	require.NotContains(t, partitions(t, address), "notifications_20260314")
 	require.Contains(t, partitions(t, address), "notifications_20260315")
@@ -99,7 +99,7 @@ func TestMaintain_SkipsADayThatTheDefaultPartitionHolds(t *testing.T) {
 func TestMaintain_DropsAPastDayThatHasNoPendingWork(t *testing.T) {
 	address := storetest.Postgres(t).NewDatabase(t)
 	s := migrated(t, address)
-	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Before(storetest.Start), 10)
 	require.NoError(t, err)
 
 	samples := storetest.NewSamples()
@@ -126,6 +126,40 @@ func TestMaintain_DropsAPastDayThatHasNoPendingWork(t *testing.T) {
 	require.NoError(t, s.Commit(t.Context(), store.Group{Accepted: group.Accepted}), "the default partition takes what comes late")
 }
 
+func TestMaintain_DropsADayOfEventsByItsOwnAge(t *testing.T) {
+	address := storetest.Postgres(t).NewDatabase(t)
+	s := migrated(t, address)
+	_, err := s.Maintain(t.Context(), storetest.Start, store.Before{}, 10)
+	require.NoError(t, err)
+	samples := storetest.NewSamples()
+	pending := samples.Notification(storetest.User("ann"))
+	group := store.Group{Accepted: []push.Notification{pending}}
+	for range 3 {
+		group.Events = append(group.Events, samples.Event(push.EventRetrying, pending, samples.Phone(pending.User)))
+	}
+	require.NoError(t, s.Commit(t.Context(), group))
+
+	tomorrow := storetest.Start.AddDate(0, 0, 1)
+	maintain := func(now, before time.Time) int {
+		t.Helper()
+		removed, err := s.Maintain(t.Context(), now, store.Before{Notifications: before, Events: before}, 1)
+		require.NoError(t, err)
+		return removed
+	}
+	require.Equal(t, 0, maintain(storetest.Start, samples.Now()), "the day is not over")
+	require.Equal(t, 0, maintain(storetest.Start, tomorrow.AddDate(1, 0, 0)), "whatever is called old")
+	require.Contains(t, partitions(t, address), "events_20260314")
+	require.Contains(t, partitions(t, address), "events_20260317")
+	require.Equal(t, 3, maintain(tomorrow, tomorrow), "all at once, whatever the limit")
+	require.NotContains(t, partitions(t, address), "events_20260314")
+	require.Contains(t, partitions(t, address), "notifications_20260314", "its work is pending")
+	events, err := s.ListEvents(t.Context(), push.DefaultApp, push.ID{}, storetest.MaxID, 10)
+	require.NoError(t, err)
+	require.Empty(t, events)
+	require.NoError(t, s.Commit(t.Context(), store.Group{Events: group.Events}), "the default partition takes what comes late")
+	require.Equal(t, 1, maintain(tomorrow, tomorrow), "row by row")
+}
+
 func TestMaintain_GivesWayToALongQuery(t *testing.T) {
 	address := storetest.Postgres(t).NewDatabase(t)
 	s := migrated(t, address)
@@ -136,98 +170,11 @@ func TestMaintain_GivesWayToALongQuery(t *testing.T) {
 	_, err = long.ExecContext(t.Context(), `SELECT 1 FROM notifications`)
 	require.NoError(t, err)
 
-	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Before(storetest.Start), 10)
 	require.ErrorContains(t, err, "lock timeout")
 	require.NoError(t, long.Rollback())
-	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
+	_, err = s.Maintain(t.Context(), storetest.Start, storetest.Before(storetest.Start), 10)
 	require.NoError(t, err)
-}
-
-func TestMigrate_ByManyAtOnceIsDoneByOne(t *testing.T) {
-	address := storetest.Postgres(t).NewDatabase(t)
-	applied := make(chan int, 3)
-	for range cap(applied) {
-		s := open(t, address)
-		go func() {
-			n, err := s.Migrate(t.Context())
-			if err != nil {
-				n = -1
-			}
-			applied <- n
-		}()
-	}
-	var counts []int
-	for range cap(applied) {
-		counts = append(counts, <-applied)
-	}
-	steps := queryInt(t, address, `SELECT max(version_id) FROM goose_db_version`)
-	require.ElementsMatch(t, []int{steps, 0, 0}, counts)
-}
-
-func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
-	address := storetest.Postgres(t).NewDatabase(t)
-	db := connect(t, address)
-	migrateTo(t, db, 4)
-	s := open(t, address)
-	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
-	require.NoError(t, err)
-	require.Contains(t, partitions(t, address), "notifications_20260314")
-	samples := storetest.NewSamples()
-	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
-	sub.Project = ""
-	for statement, values := range map[string][]any{
-		`INSERT INTO notifications VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`: {n.ID.String(), n.User.App, n.User.ID, n.Content,
-			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt, n.ExpiresAt},
-		`INSERT INTO pending VALUES ($1, $2, $3, $4, NULL)`: {n.ID.String(), n.User.App, n.User.ID, uint16(n.User.Shard())},
-		`INSERT INTO subscriptions VALUES ($1, $2, $3, $4, $5, NULL, NULL, NULL, $6, $7, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
-			uint8(sub.Kind), string(sub.Endpoint), sub.CreatedAt, sub.SeenAt},
-	} {
-		_, err := db.ExecContext(t.Context(), statement, values...)
-		require.NoError(t, err)
-	}
-
-	_, err = s.Migrate(t.Context())
-	require.NoError(t, err)
-	storetest.RequireUnparked(t, s, n, sub)
-}
-
-func TestMigrate_KeepsWhatWasThereBeforeProviders(t *testing.T) {
-	address := storetest.Postgres(t).NewDatabase(t)
-	db := connect(t, address)
-	migrateTo(t, db, 5)
-	s := open(t, address)
-	_, err := s.Maintain(t.Context(), storetest.Start, storetest.Start, 10)
-	require.NoError(t, err)
-	require.Contains(t, partitions(t, address), "deliveries_20260314")
-	samples, ann := storetest.NewSamples(), storetest.User("ann")
-	app, n, sub := samples.App("shop"), samples.Notification(ann), samples.Browser(ann)
-	delivery := samples.Delivery(n, sub)
-	app.Origins, app.PushHosts = nil, nil
-	for statement, values := range map[string][]any{
-		`INSERT INTO apps VALUES ($1, NULL, $2, $3, $4)`: {app.Name, app.VAPIDSubject, app.TokenSecret, app.CreatedAt},
-		`INSERT INTO notifications VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULL)`: {n.ID.String(), n.User.App, n.User.ID, n.Content,
-			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt, n.ExpiresAt},
-		`INSERT INTO deliveries VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`: {n.ID.String(), sub.Digest[:], uint8(sub.Kind), delivery.Host,
-			uint8(delivery.State), delivery.Attempts, delivery.Status, delivery.Reason, delivery.DoneAt},
-		`INSERT INTO subscriptions VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, NULL, NULL, NULL, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
-			uint8(sub.Kind), string(sub.Endpoint), sub.P256dh, sub.Auth, sub.VAPIDKey, sub.CreatedAt, sub.SeenAt, sub.ExpiresAt},
-	} {
-		_, err := db.ExecContext(t.Context(), statement, values...)
-		require.NoError(t, err)
-	}
-
-	_, err = s.Migrate(t.Context())
-	require.NoError(t, err)
-	storetest.RequireBeforeProviders(t, s, app, n, delivery, sub)
-}
-
-func TestMigrate_RefusesASchemaNewerThanTheProgram(t *testing.T) {
-	address := storetest.Postgres(t).NewDatabase(t)
-	s := migrated(t, address)
-	_, err := connect(t, address).ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, true)`)
-	require.NoError(t, err)
-	_, err = s.Migrate(t.Context())
-	require.ErrorContains(t, err, "version 9000, newer than this program")
 }
 
 func open(t *testing.T, address string) *postgres.Store {
@@ -247,17 +194,11 @@ func migrated(t *testing.T, address string) *postgres.Store {
 }
 
 // migrateTo makes the schema that an older program had.
-func migrateTo(t *testing.T, db *sql.DB, version int64) {
-	t.Helper()
-	older, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(), goose.WithDisableGlobalRegistry(true))
-	require.NoError(t, err)
-	_, err = older.UpTo(t.Context(), version)
-	require.NoError(t, err)
-}
-
+// makeDay makes the partitions that an older program had made of the samples' day.
+// midnight is where the IDs of a day begin.
 func maintain(t *testing.T, s store.Store, before time.Time, limit int) int {
 	t.Helper()
-	removed, err := s.Maintain(t.Context(), storetest.Start, before, limit)
+	removed, err := s.Maintain(t.Context(), storetest.Start, storetest.Before(before), limit)
 	require.NoError(t, err)
 	return removed
 }
@@ -280,7 +221,7 @@ func queryInt(t *testing.T, address, query string) (n int) {
 func partitions(t *testing.T, address string) (names []string) {
 	t.Helper()
 	rows, err := connect(t, address).QueryContext(t.Context(), `SELECT inhrelid::regclass::text FROM pg_inherits
-		WHERE inhparent IN ('notifications'::regclass, 'deliveries'::regclass) ORDER BY 1`)
+		WHERE inhparent IN (SELECT oid FROM pg_class WHERE relkind = 'p') ORDER BY 1`)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {

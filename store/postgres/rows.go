@@ -78,6 +78,15 @@ func valueOrNull[T comparable](v T) any {
 	return v
 }
 
+// pointerOrNull makes NULL of the zero value, for the arrays of unnest.
+func pointerOrNull[T comparable](v *T) *T {
+	var zero T
+	if *v == zero {
+		return nil
+	}
+	return v
+}
+
 // millis cuts a time to the millisecond, downwards.
 func millis(t time.Time) time.Time { return t.Truncate(time.Millisecond) }
 

@@ -26,7 +26,11 @@ func Check(ctx context.Context, inner store.Store, key Key) (opened int, err err
 			}
 		}
 		credentials, err := s.ListCredentials(ctx, app.Name)
-		opened += len(credentials)
+		if err != nil {
+			return err
+		}
+		webhooks, err := s.ListWebhooks(ctx, app.Name)
+		opened += len(credentials) + len(webhooks)
 		return err
 	})
 	return opened, err

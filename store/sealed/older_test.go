@@ -13,12 +13,14 @@ import (
 )
 
 // putOlder puts an app and a VAPID key as they were kept before sealing, and a
-// credential as it has always been.
+// credential and a webhook as they have always been.
 func (s samples) putOlder(t *testing.T, inner store.Store, key Key) {
 	t.Helper()
 	require.NoError(t, inner.CreateApp(t.Context(), s.app))
 	require.NoError(t, inner.CreateVAPIDKey(t.Context(), s.vapid))
 	_, err := New(inner, key).PutCredential(t.Context(), s.credential)
+	require.NoError(t, err)
+	_, err = New(inner, key).PutWebhook(t.Context(), s.webhook)
 	require.NoError(t, err)
 }
 
@@ -84,7 +86,9 @@ func raw(t *testing.T, inner store.Store) [][]byte {
 	require.NoError(t, err)
 	credentials, err := inner.ListCredentials(t.Context(), "shop")
 	require.NoError(t, err)
-	return [][]byte{app.TokenSecret, keys[0].Private, credentials[0].Secret}
+	webhooks, err := inner.ListWebhooks(t.Context(), "shop")
+	require.NoError(t, err)
+	return [][]byte{app.TokenSecret, keys[0].Private, credentials[0].Secret, webhooks[0].Secret}
 }
 
 func TestCheck_CountsWhatItOpens(t *testing.T) {
@@ -93,9 +97,15 @@ func TestCheck_CountsWhatItOpens(t *testing.T) {
 		put   func(*testing.T, store.Store)
 		count int
 	}{
-		"nothing":           {func(*testing.T, store.Store) {}, 0},
-		"only a credential": {func(t *testing.T, s store.Store) { newSamples().putOlder(t, s, key) }, 1},
-		"all":               {func(t *testing.T, s store.Store) { newSamples().put(t, New(s, key)) }, 3},
+		"nothing":                            {func(*testing.T, store.Store) {}, 0},
+		"only what is sealed from the start": {func(t *testing.T, s store.Store) { newSamples().putOlder(t, s, key) }, 2},
+		"only a webhook": {func(t *testing.T, s store.Store) {
+			samples := newSamples()
+			require.NoError(t, s.CreateApp(t.Context(), samples.app))
+			_, err := New(s, key).PutWebhook(t.Context(), samples.webhook)
+			require.NoError(t, err)
+		}, 1},
+		"all": {func(t *testing.T, s store.Store) { newSamples().put(t, New(s, key)) }, 4},
 	} {
 		t.Run(what, func(t *testing.T) {
 			inner := storetest.OpenSQLite(t)

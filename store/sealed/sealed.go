@@ -5,6 +5,7 @@
 //	apps         TokenSecret
 //	vapid_keys   Private
 //	credentials  Secret
+//	webhooks     Secret
 //
 // It stands in front of any kind of store, keeps the same promises, and has no
 // rows of its own. All else passes through it as it is: contents, and where
@@ -105,6 +106,18 @@ func (s sealedStore) ListCredentials(ctx context.Context, app string) ([]store.C
 	return openAll(credentials, err, s.openCredential)
 }
 
+// PutWebhook adds or replaces a webhook, with its Secret sealed.
+func (s sealedStore) PutWebhook(ctx context.Context, webhook store.Webhook) (created bool, err error) {
+	webhook.Secret = s.sealer.seal(webhook.Secret, rowOfWebhook(webhook))
+	return s.Store.PutWebhook(ctx, webhook)
+}
+
+// ListWebhooks gives an app's webhooks by name.
+func (s sealedStore) ListWebhooks(ctx context.Context, app string) ([]store.Webhook, error) {
+	webhooks, err := s.Store.ListWebhooks(ctx, app)
+	return openAll(webhooks, err, s.openWebhook)
+}
+
 func (s sealedStore) openApp(app store.App) (store.App, error) {
 	secret, err := s.openOrPlain(app.TokenSecret, rowOfApp(app))
 	if err != nil {
@@ -130,6 +143,15 @@ func (s sealedStore) openCredential(credential store.Credential) (store.Credenti
 	}
 	credential.Secret = secret
 	return credential, nil
+}
+
+func (s sealedStore) openWebhook(webhook store.Webhook) (store.Webhook, error) {
+	secret, err := s.sealer.open(webhook.Secret, rowOfWebhook(webhook))
+	if err != nil {
+		return store.Webhook{}, fmt.Errorf("the secret of webhook %q of app %q %w", webhook.Name, webhook.App, err)
+	}
+	webhook.Secret = secret
+	return webhook, nil
 }
 
 // openOrPlain opens what is sealed, and gives what is older than sealing.
@@ -159,3 +181,5 @@ func rowOfVAPIDKey(key store.VAPIDKey) row { return row{"vapid_keys", key.App, s
 func rowOfCredential(credential store.Credential) row {
 	return row{"credentials", credential.App, credential.Name}
 }
+
+func rowOfWebhook(webhook store.Webhook) row { return row{"webhooks", webhook.App, webhook.Name} }

@@ -22,15 +22,16 @@ type samples struct {
 	app        store.App
 	vapid      store.VAPIDKey
 	credential store.Credential
+	webhook    store.Webhook
 }
 
 func newSamples() samples {
 	of := storetest.NewSamples()
-	return samples{of.App("shop"), of.VAPIDKey("shop"), of.Credential("shop", "apple")}
+	return samples{of.App("shop"), of.VAPIDKey("shop"), of.Credential("shop", "apple"), of.Webhook("shop", "crm")}
 }
 
 func (s samples) secrets() [][]byte {
-	return [][]byte{s.app.TokenSecret, s.vapid.Private, s.credential.Secret}
+	return [][]byte{s.app.TokenSecret, s.vapid.Private, s.credential.Secret, s.webhook.Secret}
 }
 
 func (s samples) put(t *testing.T, into store.Store) {
@@ -38,6 +39,8 @@ func (s samples) put(t *testing.T, into store.Store) {
 	require.NoError(t, into.CreateApp(t.Context(), s.app))
 	require.NoError(t, into.CreateVAPIDKey(t.Context(), s.vapid))
 	_, err := into.PutCredential(t.Context(), s.credential)
+	require.NoError(t, err)
+	_, err = into.PutWebhook(t.Context(), s.webhook)
 	require.NoError(t, err)
 }
 
@@ -56,6 +59,9 @@ func (s samples) requireSame(t *testing.T, from store.Store) {
 	credentials, err := from.ListCredentials(t.Context(), "shop")
 	require.NoError(t, err)
 	require.Equal(t, []store.Credential{s.credential}, credentials)
+	webhooks, err := from.ListWebhooks(t.Context(), "shop")
+	require.NoError(t, err)
+	require.Equal(t, []store.Webhook{s.webhook}, webhooks)
 }
 
 // readAll gives what each way of reading a secret says.
@@ -65,7 +71,10 @@ func readAll(t *testing.T, from store.Store, app string) map[string]error {
 	_, listApps := from.ListApps(t.Context())
 	_, listVAPIDKeys := from.ListVAPIDKeys(t.Context(), app)
 	_, listCredentials := from.ListCredentials(t.Context(), app)
-	return map[string]error{"GetApp": getApp, "ListApps": listApps, "ListVAPIDKeys": listVAPIDKeys, "ListCredentials": listCredentials}
+	_, listWebhooks := from.ListWebhooks(t.Context(), app)
+	return map[string]error{
+		"GetApp": getApp, "ListApps": listApps, "ListVAPIDKeys": listVAPIDKeys, "ListCredentials": listCredentials, "ListWebhooks": listWebhooks,
+	}
 }
 
 func TestStore_HasNoPlainSecretInTheDatabasesFiles(t *testing.T) {
@@ -153,17 +162,20 @@ func TestStore_ReadsWhatIsOlderThanSealing(t *testing.T) {
 	sealing := New(inner, newKey())
 	require.NoError(t, inner.CreateApp(t.Context(), s.app))
 	require.NoError(t, inner.CreateVAPIDKey(t.Context(), s.vapid))
-	_, err := sealing.PutCredential(t.Context(), s.credential) // there were none before
+	_, err := sealing.PutCredential(t.Context(), s.credential) // there were none before, nor webhooks
+	require.NoError(t, err)
+	_, err = sealing.PutWebhook(t.Context(), s.webhook)
 	require.NoError(t, err)
 	s.requireSame(t, sealing)
 }
 
-func TestStore_ReadsNoPlainCredential(t *testing.T) {
+func TestStore_ReadsNoPlainCredentialOrWebhook(t *testing.T) {
 	inner, s := storetest.OpenSQLite(t), newSamples()
 	s.credential.Secret = s.credential.Secret[:plainLength]
 	s.put(t, inner)
-	_, err := New(inner, newKey()).ListCredentials(t.Context(), "shop")
-	require.Error(t, err)
+	errs := readAll(t, New(inner, newKey()), "shop")
+	require.Error(t, errs["ListCredentials"])
+	require.Error(t, errs["ListWebhooks"])
 }
 
 // What one row says must not be believed of another: who can write to the
@@ -177,7 +189,11 @@ func TestStore_RefusesASecretMovedToAnotherRow(t *testing.T) {
 	require.NoError(t, err)
 	credentials, err := inner.ListCredentials(t.Context(), "shop")
 	require.NoError(t, err)
-	sealedSecrets := map[string][]byte{"app": app.TokenSecret, "vapid": keys[0].Private, "credential": credentials[0].Secret}
+	webhooks, err := inner.ListWebhooks(t.Context(), "shop")
+	require.NoError(t, err)
+	sealedSecrets := map[string][]byte{
+		"app": app.TokenSecret, "vapid": keys[0].Private, "credential": credentials[0].Secret, "webhook": webhooks[0].Secret,
+	}
 
 	for from, secret := range sealedSecrets {
 		for _, c := range []struct {
@@ -186,18 +202,18 @@ func TestStore_RefusesASecretMovedToAnotherRow(t *testing.T) {
 			reads []string
 		}{
 			{"another app", func(s samples) samples {
-				s.app.Name, s.vapid.App, s.credential.App = "other", "other", "other"
+				s.app.Name, s.vapid.App, s.credential.App, s.webhook.App = "other", "other", "other", "other"
 				return s
-			}, []string{"GetApp", "ListApps", "ListVAPIDKeys", "ListCredentials"}},
+			}, []string{"GetApp", "ListApps", "ListVAPIDKeys", "ListCredentials", "ListWebhooks"}},
 			{"another key and name", func(s samples) samples {
-				s.vapid.Public, s.credential.Name = newSamples().vapid.Public, "google"
+				s.vapid.Public, s.credential.Name, s.webhook.Name = newSamples().vapid.Public, "google", "erp"
 				return s
-			}, []string{"ListVAPIDKeys", "ListCredentials"}},
+			}, []string{"ListVAPIDKeys", "ListCredentials", "ListWebhooks"}},
 		} {
 			t.Run(from+" to "+c.to, func(t *testing.T) {
 				target := storetest.OpenSQLite(t)
 				moved := c.row(mine)
-				moved.app.TokenSecret, moved.vapid.Private, moved.credential.Secret = secret, secret, secret
+				moved.app.TokenSecret, moved.vapid.Private, moved.credential.Secret, moved.webhook.Secret = secret, secret, secret, secret
 				moved.put(t, target)
 				errs := readAll(t, New(target, key), moved.app.Name)
 				for _, read := range c.reads {
@@ -211,14 +227,16 @@ func TestStore_RefusesASecretMovedToAnotherRow(t *testing.T) {
 func TestStore_RefusesASecretOfAnotherTable(t *testing.T) {
 	inner, key, mine := storetest.OpenSQLite(t), newKey(), newSamples()
 	mine.credential.Name = "" // as close to the app's row as can be
+	mine.webhook.Name = ""    // and to that one
 	mine.put(t, New(inner, key))
 	credentials, err := inner.ListCredentials(t.Context(), "shop")
 	require.NoError(t, err)
 	target := storetest.OpenSQLite(t)
-	mine.app.TokenSecret = credentials[0].Secret
-	require.NoError(t, target.CreateApp(t.Context(), mine.app))
-	_, err = New(target, key).GetApp(t.Context(), "shop")
-	require.ErrorIs(t, err, ErrWrongKey)
+	mine.app.TokenSecret, mine.webhook.Secret = credentials[0].Secret, credentials[0].Secret
+	mine.put(t, target)
+	errs := readAll(t, New(target, key), "shop")
+	require.ErrorIs(t, errs["GetApp"], ErrWrongKey)
+	require.ErrorIs(t, errs["ListWebhooks"], ErrWrongKey)
 }
 
 func TestSealer_RefusesWhatIsDamaged(t *testing.T) {

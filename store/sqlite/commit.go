@@ -20,16 +20,16 @@ func (s *Store) Commit(ctx context.Context, group store.Group) error {
 		err = s.write(ctx, func(tx *sql.Tx) error { return prepared.run(tx, group) })
 	}
 	if err != nil {
-		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished: %w",
+		return fmt.Errorf("commit %d notifications, %d deliveries, %d gone, %d rests, %d seen, %d mismatched, %d parked, %d finished, %d receipts, %d events, %d webhooks: %w",
 			len(group.Accepted), len(group.Deliveries), len(group.Gone), len(group.Rests), len(group.Seen),
-			len(group.Mismatched), len(group.Parked), len(group.Finished), known(err))
+			len(group.Mismatched), len(group.Parked), len(group.Finished), len(group.Receipts), len(group.Events), len(group.Webhooks), known(err))
 	}
 	return nil
 }
 
 // commitStatements belong to the write connection and last as long as it does.
 type commitStatements struct {
-	notification, pending, delivery, gone, rest, seen, mismatched, parked, finished *sql.Stmt
+	notification, pending, delivery, gone, rest, seen, mismatched, parked, finished, receipt, event, webhook *sql.Stmt
 }
 
 // prepareCommit prepares at the first Commit: before Migrate there may be no
@@ -47,7 +47,7 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 		return statement
 	}
 	prepared := &commitStatements{
-		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+		notification: prepare(`INSERT INTO notifications (` + notificationColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		pending:      prepare(`INSERT INTO pending (id, app, usr, shard, due_at) VALUES (?, ?, ?, ?, ?)`),
 		delivery: prepare(`INSERT INTO deliveries (` + deliveryColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 			WHERE EXISTS (SELECT 1 FROM pending WHERE id = ?1)
@@ -59,6 +59,12 @@ func (s *Store) prepareCommit(ctx context.Context) (*commitStatements, error) {
 		mismatched: prepare(`UPDATE subscriptions SET key_mismatch = 1 WHERE app = ? AND digest = ? AND usr = ?`),
 		parked:     prepare(`UPDATE pending SET due_at = ?2 WHERE id = ?1`),
 		finished:   prepare(`DELETE FROM pending WHERE id = ?`),
+		receipt: prepare(`INSERT INTO receipts (` + receiptColumns + `) SELECT ?1, ?2, ?3, ?4
+			WHERE EXISTS (SELECT 1 FROM notifications WHERE id = ?1)
+			ON CONFLICT DO NOTHING`),
+		event: prepare(`INSERT INTO events (` + eventColumns + `) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+			WHERE ?6 IS NULL OR EXISTS (SELECT 1 FROM notifications WHERE id = ?6)`),
+		webhook: prepare(`UPDATE webhooks SET after = ?4, up_to = ?5, ended = ?6 WHERE app = ?1 AND name = ?2 AND created_at = ?3`),
 	}
 	if failed != nil {
 		return nil, failed
@@ -90,9 +96,13 @@ func (c *commitStatements) run(tx *sql.Tx, group store.Group) error {
 	if err != nil {
 		return err
 	}
-	return forEach(tx, c.finished, group.Finished, func(finish *sql.Stmt, id push.ID) (sql.Result, error) {
+	err = forEach(tx, c.finished, group.Finished, func(finish *sql.Stmt, id push.ID) (sql.Result, error) {
 		return finish.Exec(id[:])
 	})
+	if err != nil {
+		return err
+	}
+	return c.report(tx, group)
 }
 
 func (c *commitStatements) insertAccepted(tx *sql.Tx, accepted []push.Notification) error {
@@ -100,7 +110,7 @@ func (c *commitStatements) insertAccepted(tx *sql.Tx, accepted []push.Notificati
 	for _, n := range accepted {
 		id, sendAt := n.ID[:], millisOrNull(n.SendAt)
 		_, err := insertNotification.Exec(id, n.User.App, n.User.ID, n.Content, orNull(n.Native), uint8(n.Urgency),
-			n.CollapseKey, millis(n.AcceptedAt), sendAt, millis(n.ExpiresAt))
+			n.CollapseKey, millis(n.AcceptedAt), sendAt, millis(n.ExpiresAt), orNull(n.Trace))
 		if err != nil {
 			return err
 		}
@@ -132,6 +142,26 @@ func (c *commitStatements) changeSubscriptions(tx *sql.Tx, group store.Group) er
 	}
 	return forEach(tx, c.mismatched, group.Mismatched, func(note *sql.Stmt, m store.UserSubscription) (sql.Result, error) {
 		return note.Exec(m.User.App, m.Digest[:], m.User.ID)
+	})
+}
+
+// report writes what others are told of all that.
+func (c *commitStatements) report(tx *sql.Tx, group store.Group) error {
+	err := forEach(tx, c.receipt, group.Receipts, func(insert *sql.Stmt, r push.Receipt) (sql.Result, error) {
+		return insert.Exec(r.Notification[:], r.Subscription[:], uint8(r.Type), millis(r.At))
+	})
+	if err != nil {
+		return err
+	}
+	err = forEach(tx, c.event, group.Events, func(insert *sql.Stmt, e push.Event) (sql.Result, error) {
+		return insert.Exec(e.App, e.ID[:], uint8(e.Type), millis(e.At), valueOrNull(e.User),
+			idOrNull(e.Notification), digestOrNull(e.Subscription), encodeDetail(e.EventDetail))
+	})
+	if err != nil {
+		return err
+	}
+	return forEach(tx, c.webhook, group.Webhooks, func(note *sql.Stmt, w store.WebhookProgress) (sql.Result, error) {
+		return note.Exec(w.App, w.Name, millis(w.CreatedAt), w.After[:], w.UpTo[:], w.Ended)
 	})
 }
 

@@ -10,18 +10,22 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-// Maintain removes at most limit old notifications without pending work. There
-// is no room to make: the file grows by itself, and what is removed leaves
-// pages that new rows fill.
-func (s *Store) Maintain(ctx context.Context, now, before time.Time, limit int) (removed int, err error) {
+// Maintain removes at most limit old notifications without pending work, and at
+// most limit old events. There is no room to make: the file grows by itself, and
+// what is removed leaves pages that new rows fill.
+func (s *Store) Maintain(ctx context.Context, now time.Time, before store.Before, limit int) (removed int, err error) {
 	if err := s.deleteKeys(ctx, now.Add(-store.IdempotencyAge), limit); err != nil {
 		return 0, fmt.Errorf("remove old idempotency keys: %w", err)
 	}
-	removed, err = s.deleteOld(ctx, before, limit)
+	removed, err = s.deleteOld(ctx, before.Notifications, limit)
 	if err != nil {
 		return 0, fmt.Errorf("remove old notifications: %w", err)
 	}
-	return removed, nil
+	events, err := s.deleteOldEvents(ctx, before.Events, limit)
+	if err != nil {
+		return removed, fmt.Errorf("remove old events: %w", err)
+	}
+	return removed + events, nil
 }
 
 // deleteOld looks for what is old while others may write: what has no pending

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at`
+	notificationColumns = `id, app, usr, content, native, urgency, collapse_key, accepted_at, send_at, expires_at, trace`
 	deliveryColumns     = `notification, subscription, kind, host, state, attempts, status, reason, message_id, done_at`
 )
 
@@ -31,7 +31,7 @@ func (s *Store) LastID(ctx context.Context) (push.ID, error) {
 // hexadecimal digits, since SQLite has no arrays. CROSS JOIN fixes the plan:
 // one probe for each row of the page.
 const selectPending = `
-	SELECT n.id, n.app, n.usr, n.content, n.native, n.urgency, n.collapse_key, n.accepted_at, n.send_at, n.expires_at,
+	SELECT n.id, n.app, n.usr, n.content, n.native, n.urgency, n.collapse_key, n.accepted_at, n.send_at, n.expires_at, n.trace,
 		(SELECT group_concat(hex(subscription), '' ORDER BY subscription) FROM deliveries WHERE notification = page.id)
 	FROM page CROSS JOIN notifications n ON n.id = page.id
 	ORDER BY page.id`
@@ -136,7 +136,8 @@ func (s *Store) CountPending(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// GetNotification gives one notification and its final deliveries; ErrNotFound.
+// GetNotification gives one notification, its final deliveries and their
+// receipts; ErrNotFound.
 func (s *Store) GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error) {
 	record, err := s.getNotification(ctx, app, id)
 	if err != nil {
@@ -161,15 +162,54 @@ func (s *Store) getNotification(ctx context.Context, app string, id push.ID) (re
 	}
 	rows, err := tx.Query(`SELECT `+deliveryColumns+` FROM deliveries WHERE notification = ?
 		ORDER BY done_at, subscription`, id[:])
-	record.Deliveries, err = collect(rows, err, scanDelivery)
+	if record.Deliveries, err = collect(rows, err, scanDelivery); err != nil {
+		return store.Record{}, err
+	}
+	rows, err = tx.Query(`SELECT `+receiptColumns+` FROM receipts WHERE notification = ?
+		ORDER BY at, subscription, type`, id[:])
+	record.Receipts, err = collect(rows, err, scanReceipt)
 	return record, err
+}
+
+// recentWindow is how many notifications of all users ListRecent looks at. There
+// is no index to find a user's by, and to look at this many takes 150 ms.
+const recentWindow = 200_000
+
+// ListRecent gives a user's newest notifications, of the newest of all.
+func (s *Store) ListRecent(ctx context.Context, user push.User, limit int) (store.Recent, error) {
+	recent, err := s.listRecent(ctx, user, limit, recentWindow)
+	if err != nil {
+		return store.Recent{}, fmt.Errorf("list recent notifications of a user: %w", err)
+	}
+	return recent, nil
+}
+
+func (s *Store) listRecent(ctx context.Context, user push.User, limit, window int) (recent store.Recent, err error) {
+	rows, err := s.reader.QueryContext(ctx, `SELECT id FROM notifications ORDER BY id DESC LIMIT 2 OFFSET ?`, window-1)
+	edge, err := collect(rows, err, scanID)
+	if err != nil {
+		return store.Recent{}, err
+	}
+	var oldest push.ID
+	if len(edge) == 2 { // the oldest in the window, and one beyond
+		oldest = edge[0]
+	}
+	rows, err = s.reader.QueryContext(ctx, `SELECT id FROM notifications WHERE id >= ? AND app = ? AND usr = ?
+		ORDER BY id DESC LIMIT ?`, oldest[:], user.App, user.ID, limit)
+	if recent.IDs, err = collect(rows, err, scanID); err != nil {
+		return store.Recent{}, err
+	}
+	if !oldest.IsZero() && len(recent.IDs) < limit {
+		recent.Since = oldest.Time().UTC()
+	}
+	return recent, nil
 }
 
 // scanNotification reads the notification's columns and those that follow.
 func scanNotification(row row, more ...any) (push.Notification, error) {
 	var n push.Notification
 	err := row.Scan(append([]any{fixed(n.ID[:]), &n.User.App, &n.User.ID, &n.Content, &n.Native,
-		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.SendAt), intoTime(&n.ExpiresAt)}, more...)...)
+		&n.Urgency, &n.CollapseKey, intoTime(&n.AcceptedAt), intoTime(&n.SendAt), intoTime(&n.ExpiresAt), &n.Trace}, more...)...)
 	return n, err
 }
 

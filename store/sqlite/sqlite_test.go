@@ -9,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 
-	"github.com/belfryhq/belfry/migrations"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 	"github.com/belfryhq/belfry/store/sqlite"
@@ -114,53 +112,30 @@ func TestStore_KeepsWhatItHasWhenOpenedAgain(t *testing.T) {
 	require.Equal(t, n, record.Notification)
 }
 
-func TestMigrate_KeepsWhatWasThereBeforeParking(t *testing.T) {
+// There is no index by user, so it looks at the newest of all users.
+func TestListRecent_SaysHowFarBackItLooked(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
-	writer, _ := s.DBs()
-	migrateTo(t, writer, 4)
-	samples := storetest.NewSamples()
-	n, sub := samples.Notification(storetest.User("ann")), samples.Phone(storetest.User("ann"))
-	sub.Project = ""
-	for statement, values := range map[string][]any{
-		`INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?)`: {n.ID[:], n.User.App, n.User.ID, n.Content,
-			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt.UnixMilli(), n.ExpiresAt.UnixMilli()},
-		`INSERT INTO pending VALUES (?, ?, ?, ?, NULL)`: {n.ID[:], n.User.App, n.User.ID, uint16(n.User.Shard())},
-		`INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
-			uint8(sub.Kind), string(sub.Endpoint), sub.CreatedAt.UnixMilli(), sub.SeenAt.UnixMilli()},
-	} {
-		_, err := writer.ExecContext(t.Context(), statement, values...)
-		require.NoError(t, err)
-	}
-
 	_, err := s.Migrate(t.Context())
 	require.NoError(t, err)
-	storetest.RequireUnparked(t, s, n, sub)
-}
+	samples, ann, bob := storetest.NewSamples(), storetest.User("ann"), storetest.User("bob")
+	older, newer := samples.Notification(ann), samples.Notification(ann)
+	others := samples.Notifications(bob, 2)
+	require.NoError(t, s.Commit(t.Context(), store.Group{Accepted: append(others, older, newer)}))
 
-func TestMigrate_KeepsWhatWasThereBeforeProviders(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
-	writer, _ := s.DBs()
-	migrateTo(t, writer, 5)
-	samples, ann := storetest.NewSamples(), storetest.User("ann")
-	app, n, sub := samples.App("shop"), samples.Notification(ann), samples.Browser(ann)
-	delivery := samples.Delivery(n, sub)
-	app.Origins, app.PushHosts = nil, nil
-	for statement, values := range map[string][]any{
-		`INSERT INTO apps VALUES (?, NULL, ?, ?, ?)`: {app.Name, app.VAPIDSubject, app.TokenSecret, app.CreatedAt.UnixMilli()},
-		`INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)`: {n.ID[:], n.User.App, n.User.ID, n.Content,
-			uint8(n.Urgency), n.CollapseKey, n.AcceptedAt.UnixMilli(), n.ExpiresAt.UnixMilli()},
-		`INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`: {n.ID[:], sub.Digest[:], uint8(sub.Kind), delivery.Host,
-			uint8(delivery.State), delivery.Attempts, delivery.Status, delivery.Reason, delivery.DoneAt.UnixMilli()},
-		`INSERT INTO subscriptions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, NULL)`: {sub.User.App, sub.Digest[:], sub.User.ID,
-			uint8(sub.Kind), string(sub.Endpoint), sub.P256dh, sub.Auth, sub.VAPIDKey, sub.CreatedAt.UnixMilli(), sub.SeenAt.UnixMilli(), sub.ExpiresAt.UnixMilli()},
-	} {
-		_, err := writer.ExecContext(t.Context(), statement, values...)
+	const window = 4
+	recent := func(limit int) store.Recent {
+		t.Helper()
+		recent, err := s.ListRecentOf(t.Context(), window, ann, limit)
 		require.NoError(t, err)
+		return recent
 	}
-
-	_, err := s.Migrate(t.Context())
-	require.NoError(t, err)
-	storetest.RequireBeforeProviders(t, s, app, n, delivery, sub)
+	require.Equal(t, store.Recent{IDs: []push.ID{newer.ID, older.ID}}, recent(10), "the window has all that there are")
+	require.NoError(t, s.Commit(t.Context(), store.Group{Accepted: samples.Notifications(bob, 1)}))
+	require.Equal(t, store.Recent{IDs: []push.ID{newer.ID}, Since: newer.AcceptedAt}, recent(10), "one of them is out of reach")
+	require.Equal(t, store.Recent{IDs: []push.ID{newer.ID}}, recent(1), "no more was asked for")
+	require.NoError(t, s.Commit(t.Context(), store.Group{Accepted: samples.Notifications(bob, 9)}))
+	require.Nil(t, recent(10).IDs)
+	require.NotZero(t, recent(10).Since)
 }
 
 func TestCommit_BeforeMigrateFailsAndAfterSucceeds(t *testing.T) {
@@ -196,14 +171,6 @@ func open(t *testing.T, path string) *sqlite.Store {
 }
 
 // migrateTo makes the schema that an older program had.
-func migrateTo(t *testing.T, db *sql.DB, version int64) {
-	t.Helper()
-	older, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite(), goose.WithDisableGlobalRegistry(true))
-	require.NoError(t, err)
-	_, err = older.UpTo(t.Context(), version)
-	require.NoError(t, err)
-}
-
 func requireMode(t *testing.T, want os.FileMode, path string) {
 	t.Helper()
 	info, err := os.Stat(path)

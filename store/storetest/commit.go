@@ -33,6 +33,9 @@ var commitFacts = []fact{
 		samples := NewSamples()
 		first, sub := samples.Notification(ann), samples.Browser(ann)
 		putSubscription(t, s, sub)
+		createApp(t, s, samples, "shop")
+		webhook := samples.Webhook("shop", "a")
+		putWebhook(t, s, webhook)
 		commit(t, s, accepted(first))
 
 		again := first
@@ -50,11 +53,47 @@ var commitFacts = []fact{
 				Mismatched: []store.UserSubscription{keyOf(sub)},
 				Parked:     []store.Parking{parking(first, Start)},
 				Finished:   []push.ID{first.ID},
+				Receipts:   []push.Receipt{samples.Receipt(push.ReceiptShown, first, sub)},
+				Events:     []push.Event{samples.Event(push.EventDelivered, first, sub)},
+				Webhooks:   []store.WebhookProgress{progressOf(webhook, samples)},
 			})
 			require.ErrorIs(t, err, store.ErrExists)
+			require.Nil(t, listEvents(t, s, push.DefaultApp))
+			require.Equal(t, []store.Webhook{webhook}, listWebhooks(t, s, "shop"))
 			require.Equal(t, store.Record{Notification: first, Pending: true}, getNotification(t, s, first))
 			require.Equal(t, []store.Pending{{Notification: first}}, listPending(t, s))
 			require.Equal(t, []push.Subscription{sub}, listSubscriptions(t, s, ann))
+		}
+	}},
+	{"RefusesADuplicateEventAndAllThatCameWithIt", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		webhook := samples.Webhook("shop", "a")
+		putWebhook(t, s, webhook)
+		n, sub := samples.Notification(ann), samples.Browser(ann)
+		first := samples.Event(push.EventDelivered, n, sub)
+		commit(t, s, store.Group{Accepted: []push.Notification{n}, Events: []push.Event{first}})
+
+		again := samples.Event(push.EventShown, n, sub)
+		again.ID = first.ID
+		for _, twins := range [][]push.Event{
+			{samples.Event(push.EventShown, n, sub), again},
+			slices.Repeat([]push.Event{samples.Event(push.EventShown, n, sub)}, 2),
+		} {
+			late := samples.Notification(ann)
+			err := s.Commit(t.Context(), store.Group{
+				Accepted: []push.Notification{late},
+				Finished: []push.ID{n.ID},
+				Receipts: []push.Receipt{samples.Receipt(push.ReceiptShown, n, sub)},
+				Events:   twins,
+				Webhooks: []store.WebhookProgress{progressOf(webhook, samples)},
+			})
+			require.ErrorIs(t, err, store.ErrExists)
+			require.Equal(t, []push.Event{first}, listEvents(t, s, push.DefaultApp))
+			require.Equal(t, store.Record{Notification: n, Pending: true}, getNotification(t, s, n))
+			require.Equal(t, []store.Webhook{webhook}, listWebhooks(t, s, "shop"))
+			_, err = s.GetNotification(t.Context(), push.DefaultApp, late.ID)
+			require.ErrorIs(t, err, store.ErrNotFound)
 		}
 	}},
 	{"WritesAWholeLifeAtOnce", func(t *testing.T, s store.Store) {

@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/belfryhq/belfry/store"
 )
@@ -35,6 +38,14 @@ var apiKeyFacts = []fact{
 	}},
 	{"OfAnUnknownAppIsRefused", func(t *testing.T, s store.Store) {
 		require.ErrorIs(t, s.CreateAPIKey(t.Context(), NewSamples().APIKey("shop")), store.ErrNotFound)
+	}},
+	{"WithoutALimitOfItsOwnHasNone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		key := samples.APIKey("shop")
+		key.Rate = 0
+		require.NoError(t, s.CreateAPIKey(t.Context(), key))
+		require.Equal(t, []store.APIKey{key}, listAPIKeys(t, s, "shop"))
 	}},
 	{"WithoutScopesHasNil", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
@@ -75,6 +86,61 @@ var apiKeyFacts = []fact{
 		require.ErrorIs(t, s.DeleteAPIKey(t.Context(), "other", key.ID), store.ErrNotFound)
 		_, err := s.FindAPIKey(t.Context(), key.Hash)
 		require.NoError(t, err)
+	}},
+}
+
+var replaceAPIKeyFacts = []fact{
+	{"TakesThePlaceOfTheOld", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		old, kept, next := createAPIKey(t, s, samples, "shop"), createAPIKey(t, s, samples, "shop"), samples.APIKey("shop")
+		require.NoError(t, s.ReplaceAPIKey(t.Context(), old.ID, next))
+		require.Equal(t, []store.APIKey{kept, next}, listAPIKeys(t, s, "shop"))
+		_, err := s.FindAPIKey(t.Context(), old.Hash)
+		require.ErrorIs(t, err, store.ErrNotFound)
+	}},
+	{"OfAnUnknownKeyAddsNone", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		createApp(t, s, samples, "other")
+		theirs := createAPIKey(t, s, samples, "other")
+		for _, old := range []string{"0123456789ab", theirs.ID} {
+			require.ErrorIs(t, s.ReplaceAPIKey(t.Context(), old, samples.APIKey("shop")), store.ErrNotFound)
+		}
+		require.Nil(t, listAPIKeys(t, s, "shop"))
+		require.Equal(t, []store.APIKey{theirs}, listAPIKeys(t, s, "other"))
+	}},
+	{"WithATakenHashOrIDKeepsTheOld", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		old, kept := createAPIKey(t, s, samples, "shop"), createAPIKey(t, s, samples, "shop")
+		sameHash, sameID := samples.APIKey("shop"), samples.APIKey("shop")
+		sameHash.Hash, sameID.ID = kept.Hash, kept.ID
+		require.ErrorIs(t, s.ReplaceAPIKey(t.Context(), old.ID, sameHash), store.ErrExists)
+		require.ErrorIs(t, s.ReplaceAPIKey(t.Context(), old.ID, sameID), store.ErrExists)
+		require.Equal(t, []store.APIKey{old, kept}, listAPIKeys(t, s, "shop"))
+	}},
+	{"ByManyAtOnceIsDoneOnce", func(t *testing.T, s store.Store) {
+		samples := NewSamples()
+		createApp(t, s, samples, "shop")
+		old := createAPIKey(t, s, samples, "shop")
+		var replaced atomic.Int32
+		var race errgroup.Group
+		for range 8 {
+			race.Go(func() error {
+				err := s.ReplaceAPIKey(t.Context(), old.ID, samples.APIKey("shop"))
+				switch {
+				case err == nil:
+					replaced.Add(1)
+				case errors.Is(err, store.ErrNotFound):
+					return nil
+				}
+				return err
+			})
+		}
+		require.NoError(t, race.Wait())
+		require.EqualValues(t, 1, replaced.Load())
+		require.Len(t, listAPIKeys(t, s, "shop"), 1)
 	}},
 }
 
@@ -133,6 +199,13 @@ var vapidKeyFacts = []fact{
 		require.NoError(t, err)
 		require.Nil(t, got)
 	}},
+}
+
+func listAPIKeys(t *testing.T, s store.Store, app string) []store.APIKey {
+	t.Helper()
+	keys, err := s.ListAPIKeys(t.Context(), app)
+	require.NoError(t, err)
+	return keys
 }
 
 func createAPIKey(t *testing.T, s store.Store, samples *Samples, app string) store.APIKey {

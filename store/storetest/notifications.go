@@ -35,16 +35,17 @@ var notificationFacts = []fact{
 			require.Equal(t, content, getNotification(t, s, n).Notification.Content)
 		}
 	}},
-	{"HasWhatIsForAppsByteForByteWhereverItIsRead", func(t *testing.T, s store.Store) {
+	{"HasWhatIsForAppsAndItsTraceByteForByteWhereverItIsRead", func(t *testing.T, s store.Store) {
 		samples := NewSamples()
-		for _, native := range [][]byte{
+		for _, odd := range [][]byte{
 			nil,
 			[]byte(`{ "sound" : "spaces  and\tescapes \u00e9 é", "sound":"twice" }`),
 			{0, 1, 2, 0xff, 0xfe, '\\', '\''},
 			bytes.Repeat([]byte("long "), 20_000),
 		} {
 			n, parked := samples.Notification(ann), samples.Notification(ann)
-			n.Native, parked.Native = native, native
+			n.Native, parked.Native = odd, odd
+			n.Trace, parked.Trace = odd, reversed(odd)
 			commit(t, s, accepted(n, parked))
 			commit(t, s, store.Group{Parked: []store.Parking{parking(parked, Start)}})
 			require.Equal(t, n, getNotification(t, s, n).Notification)
@@ -54,11 +55,12 @@ var notificationFacts = []fact{
 			commit(t, s, store.Group{Finished: []push.ID{n.ID, parked.ID}})
 		}
 	}},
-	{"WithNothingForAppsHasNil", func(t *testing.T, s store.Store) {
+	{"WithNothingForAppsOrNoTraceHasNil", func(t *testing.T, s store.Store) {
 		n := NewSamples().Notification(ann)
-		n.Native = []byte{}
+		n.Native, n.Trace = []byte{}, []byte{}
 		commit(t, s, accepted(n))
 		require.Nil(t, getNotification(t, s, n).Notification.Native)
+		require.Nil(t, getNotification(t, s, n).Notification.Trace)
 	}},
 	{"KeepsOddUsersApart", func(t *testing.T, s store.Store) {
 		samples := NewSamples()

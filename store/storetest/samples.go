@@ -143,6 +143,27 @@ func (s *Samples) Rest(n push.Notification) push.Rest {
 	}
 }
 
+// Event tells of something of this type that happened just now to the
+// notification at the subscription, with an ID higher than all before.
+func (s *Samples) Event(t push.EventType, n push.Notification, sub push.Subscription) push.Event {
+	now := s.Now()
+	return push.Event{
+		ID:           IDAt(now),
+		App:          n.User.App,
+		Type:         t,
+		At:           now,
+		User:         n.User.ID,
+		Notification: n.ID,
+		Subscription: sub.Digest,
+		EventDetail:  push.EventDetail{Kind: sub.Kind, Host: sub.Host(), Attempts: 1, Status: 201},
+	}
+}
+
+// Receipt tells that the subscription's device did this just now.
+func (s *Samples) Receipt(t push.ReceiptType, n push.Notification, sub push.Subscription) push.Receipt {
+	return push.Receipt{Notification: n.ID, Subscription: sub.Digest, Type: t, At: s.Now()}
+}
+
 // App gives an app of this name.
 func (s *Samples) App(name string) store.App {
 	return store.App{
@@ -163,6 +184,7 @@ func (s *Samples) APIKey(app string) store.APIKey {
 		Name:      "sample",
 		Hash:      sha256.Sum256(randomBytes(32)),
 		Scopes:    []string{"send", "read"},
+		Rate:      25,
 		CreatedAt: s.Now(),
 	}
 }
@@ -191,11 +213,25 @@ func (s *Samples) Credential(app, name string) store.Credential {
 	}
 }
 
+// Webhook gives one of the app's.
+func (s *Samples) Webhook(app, name string) store.Webhook {
+	now := s.Now()
+	return store.Webhook{
+		App:       app,
+		Name:      name,
+		URL:       "https://hooks.example.com/" + unique(now),
+		Types:     []push.EventType{push.EventDelivered, push.EventGone, push.EventLaneResumed},
+		Secret:    randomBytes(32),
+		CreatedAt: now,
+		After:     IDAt(now),
+	}
+}
+
 // User gives a user of the default app.
 func User(id string) push.User { return push.User{App: push.DefaultApp, ID: id} }
 
-// IDAt gives the ID of the first notification in the millisecond of t: a UUID
-// of version 7 with nothing but its clock.
+// IDAt gives the ID of the first notification or event in the millisecond of t: a
+// UUID of version 7 with nothing but its clock.
 func IDAt(t time.Time) (id push.ID) {
 	millis := t.UnixMilli()
 	for i := range 6 {
@@ -205,7 +241,12 @@ func IDAt(t time.Time) (id push.ID) {
 	return id
 }
 
-// MaxID is no notification's: all come before it.
+// Before says that all is old that is older than then.
+func Before(then time.Time) store.Before {
+	return store.Before{Notifications: then, Events: then}
+}
+
+// MaxID is no notification's or event's: all come before it.
 var MaxID = push.ID{
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
