@@ -54,6 +54,16 @@ func TestBackoff_StaysWithinItsBounds(t *testing.T) {
 	})
 }
 
+func TestBackoff_HasAWaitForEveryBase(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		base := time.Duration(rapid.Int64Range(1, int64(time.Minute)).Draw(t, "base"))
+		limit := time.Duration(rapid.Int64Range(int64(base), int64(24*time.Hour)).Draw(t, "limit"))
+		wait := backoff(base, limit, rapid.IntRange(1, 100).Draw(t, "n"))
+		require.Positive(t, wait)
+		require.LessOrEqual(t, wait, limit)
+	})
+}
+
 func TestBackoff_IsJittered(t *testing.T) {
 	seen := make(map[time.Duration]bool)
 	for range 100 {

@@ -18,7 +18,7 @@ const (
 // base·2^(n-1), at most limit, for the n-th failure.
 func backoff(base, limit time.Duration, n int) time.Duration {
 	ceiling := limit
-	if shift := n - 1; shift < 32 && base<<shift < limit {
+	if shift := n - 1; shift < 32 && base <= limit>>shift {
 		ceiling = base << shift
 	}
 	return rand.N(ceiling) + 1

@@ -10,6 +10,10 @@ import (
 )
 
 // How subscriptions change, and users are forgotten.
+//
+// Events of these changes go to the journal when the store has taken the change:
+// if the process, or the journal, fails in that moment, they are not told. None
+// is told twice.
 
 // Subscribe registers a subscription: see store.PutSubscription. Every
 // notification accepted after it returns goes to it.
@@ -20,6 +24,7 @@ func (s *System) Subscribe(ctx context.Context, sub push.Subscription) (put stor
 	})
 	if err == nil {
 		s.tellChanged(sub.User, put)
+		s.tell(putEvents(sub, put.MovedFrom, put.Created)...)
 	}
 	return put, err
 }
@@ -33,6 +38,11 @@ func (s *System) Resubscribe(ctx context.Context, old push.Digest, sub push.Subs
 	})
 	if err == nil {
 		s.tellChanged(sub.User, put)
+		events := putEvents(sub, put.MovedFrom, put.Created)
+		if old != sub.Digest {
+			events = append(events, removedEvent(sub.User, old, "replaced by another"))
+		}
+		s.tell(events...)
 	}
 	return put, err
 }
@@ -53,6 +63,7 @@ func (s *System) Unsubscribe(ctx context.Context, user push.User, digest push.Di
 	})
 	if err == nil {
 		s.send(s.rangeOf(user), &changed{user: user})
+		s.tell(removedEvent(user, digest, "unsubscribed"))
 	}
 	return err
 }
@@ -63,8 +74,11 @@ func (s *System) Reconsider(app string) { s.send(s.lanes, &reconsider{app: app})
 
 // Forget removes a user with everything that is kept of them, work that has
 // not been sent included: see store.DeleteUser. What is being sent at that
-// moment cannot be taken back.
+// moment cannot be taken back. There is no event of it.
 func (s *System) Forget(ctx context.Context, user push.User) (forgotten store.Forgotten, err error) {
+	// Events on their way to the store would come after it otherwise. That they
+	// cannot get there is no reason to keep the user.
+	_, _ = s.ask(s.journal, &flush{}, askTimeout)
 	err = s.change(ctx, func(ctx context.Context) (err error) {
 		forgotten, err = s.config.Store.DeleteUser(ctx, user)
 		return err

@@ -150,6 +150,7 @@ func TestForget_TakesBackWhatWaitsForItsLane(t *testing.T) {
 		_, err := r.Forget(t.Context(), userNamed("ann"))
 		require.NoError(t, err)
 		r.subscribe("carl", "shared")
+		r.settle()
 		close(hold)
 		r.settle()
 		require.Empty(t, r.service.got("shared"), "carl must not see what was ann's")

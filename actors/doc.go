@@ -11,13 +11,19 @@
 //	│  └─ <range>                      shards.go        finds or spawns users; refills from the store; lets idle users go
 //	│     └─ <app>:<user>              user.go          caches subscriptions, fans out, keeps order, completes
 //	│        └─ <kind>-<digest>        subscription.go  one endpoint: its queue, one in flight, retry, gone
-//	└─ janitor                         janitor.go       retention, unused subscriptions, sweep
+//	├─ janitor                         janitor.go       retention, unused subscriptions, sweep
+//	└─ webhooks                        webhooks.go      an actor for every webhook in the store
+//	   └─ <app>:<name>                 webhook.go       sends an app's events to a URL, in order
 //
 // messages.go is the whole protocol, supervisor.go what the root and the registry are made of, guest.go
 // how a parent sees a child that comes and goes, gate.go how a lane learns from its results. What is too
-// much for one file stands beside it: shards_window.go how work comes in, shards_due.go how parked work
-// comes back, user_rest.go how a user leaves a subscription alone that fails, *_crash.go what happens then.
-// notify.go and change.go are what others ask of System.
+// much for one file stands beside it: journal_group.go what is one transaction, journal_events.go what
+// becomes an event in an app's feed, shards_window.go how work comes in, shards_due.go how parked work
+// comes back, shards_inspect.go how a range shows its users, user_rest.go how a user leaves a subscription
+// alone that fails, *_crash.go what happens then, webhook_parcel.go what a webhook sends at a time, webhook_call.go how.
+//
+// What others ask of System, and what it asks of them: notify.go, cancel.go, change.go, feed.go, receipts.go
+// and caller.go; and, to look at it, events.go, inspect.go, overview.go, figures.go and health.go.
 //
 // # The path of a notification
 //
@@ -40,10 +46,16 @@
 //     the same Topic, so that it replaces the first.
 //   - Per subscription, notifications go out in the order of their IDs, one in
 //     flight. Between subscriptions none waits for another.
+//   - An event is in the feed if and only if what it tells of is in the store; the
+//     order of the feed is the order of the commits. Only what changes
+//     subscriptions from outside is told afterwards.
 //   - Nothing is lost by letting an actor go: a parent counts what it sent to a
 //     child, and stops it only after the child answered that it handled as many
 //     and has nothing left. What arrives meanwhile waits for the child's next
 //     generation, which bears a new name (<name>.<generation>).
+//   - A webhook gets its app's events in their order, one parcel of them in flight. What
+//     a parcel holds is noted before it is sent, so the same events come again with
+//     the same ID. Deliveries wait for no webhook.
 //   - No Receive blocks. SQL and HTTP run in goroutines that send their result
 //     back as a message.
 //   - An expected failure is a value (push.Result). A panic is a bug, and only
@@ -59,6 +71,7 @@
 //	<user>        a subscription is stopped; its next generation gets its work from the user;
 //	              a notification that keeps failing there is rejected, with that reason
 //	lanes         one for one: a lane answers what it held with Retry and starts anew
+//	webhooks      a webhook is stopped; its next generation gets its work from the store
 //
 // Only this package imports protoactor-go. Not used of it, because measured to lose messages or
 // to race: ReceiveTimeout, Stash, bounded mailboxes, Poison, its back-off strategy and

@@ -9,6 +9,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
+const haltTimeout = 2 * time.Second // for webhooks that are being called to answer
+
 // Draining tells whether Drain or Abandon was called.
 func (s *System) Draining() bool { return s.draining.Load() }
 
@@ -42,6 +44,7 @@ func (s *System) Drain(ctx context.Context) error {
 	s.draining.Store(true)
 	defer s.cancel()
 	var errs []error
+	calls := s.haltWebhooks(ctx)
 	if _, err := s.ask(s.lanes, &halt{}, remaining(ctx)); err != nil {
 		s.cancelSends()
 		if _, err := s.ask(s.lanes, &halt{}, askTimeout); err != nil {
@@ -57,11 +60,23 @@ func (s *System) Drain(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("settle %s: %w", s.ranges[i].Id, err))
 		}
 	}
+	calls()
 	if _, err := s.ask(s.journal, &flush{}, remaining(ctx)); err != nil {
 		errs = append(errs, fmt.Errorf("flush the journal: %w", err))
 	}
 	errs = append(errs, s.stopTree())
 	return errors.Join(errs...)
+}
+
+// haltWebhooks begins to stop the webhooks, and gives what waits until none is
+// being called, for a while. A call that takes longer is cut off with the tree,
+// and made again after the next start.
+func (s *System) haltWebhooks(ctx context.Context) (wait func()) {
+	if s.webhooks == nil {
+		return func() {}
+	}
+	halting := s.actors.Root.RequestFuture(s.webhooks, &halt{}, min(remaining(ctx), haltTimeout))
+	return func() { halting.Wait() } //nolint:errcheck // see above
 }
 
 // remaining is the time that ctx leaves, at least a second: a step that comes

@@ -20,13 +20,19 @@ type (
 		Subscription push.Digest
 		Lane         string
 		Result       push.Result
+		Began        time.Time
 		Took         time.Duration
+		AcceptedAt   time.Time // the notification
+		Trace        []byte    // the notification's; only to be read
 	}
 
 	// DeliveryConcluded: a delivery is final.
 	DeliveryConcluded struct {
-		User     push.User
-		Delivery push.Delivery
+		User       push.User
+		Delivery   push.Delivery
+		AcceptedAt time.Time // the notification
+		SendAt     time.Time // push.Notification.SendAt
+		Trace      []byte    // the notification's; only to be read
 	}
 
 	// LanePaused: a push host refuses our credentials, fails, or refuses too
@@ -57,6 +63,13 @@ type (
 		Records       int // of what became of others
 		Took          time.Duration
 		Err           error
+		Events        []push.Event // that the records tell of; only to be read
+	}
+
+	// ReceiptTaken: what a device said is recorded.
+	ReceiptTaken struct {
+		User    push.User
+		Receipt push.Receipt
 	}
 
 	// StoreFailed: the store could not do something now; it is tried again.
@@ -75,6 +88,24 @@ type (
 		SeenAt       time.Time
 	}
 
+	// WebhookFailed: a call of an app's webhook was not taken. It is made again at
+	// Next; if that is zero, the receiver wants no more calls.
+	WebhookFailed struct {
+		App, Name string
+		Result    CallResult
+		Attempts  int
+		Next      time.Time
+	}
+
+	// WebhookGaveUp: events were not sent, because all the calls for them were not
+	// taken until they were older than events are kept. Those that came next may
+	// have been removed from the feed meanwhile, up to Before.
+	WebhookGaveUp struct {
+		App, Name string
+		Events    int
+		Before    time.Time
+	}
+
 	// WorkRejoined: the sweep found work in the store that nobody held.
 	WorkRejoined struct{ Notification push.ID }
 )
@@ -85,6 +116,9 @@ func (LanePaused) event()         {}
 func (LaneResumed) event()        {}
 func (ActorFailed) event()        {}
 func (GroupCommitted) event()     {}
+func (ReceiptTaken) event()       {}
 func (StoreFailed) event()        {}
 func (SubscriptionUnused) event() {}
+func (WebhookFailed) event()      {}
+func (WebhookGaveUp) event()      {}
 func (WorkRejoined) event()       {}

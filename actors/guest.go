@@ -73,7 +73,7 @@ func (g *guest) left() {
 
 // ref describes the guest to its parent's inspector.
 func (g *guest) ref(name string) childRef {
-	ref := childRef{name: name, restarts: g.failures.total}
+	ref := g.failures.ref("", name, nil)
 	if g.present() {
 		ref.pid = g.pid
 	} else {

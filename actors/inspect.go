@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,10 @@ type Node struct {
 	Queue       int       // work that waits in it
 	InFlight    int       // work that it has begun and not finished
 	Restarts    int       // how often it failed and was started anew, as its parent counts
+	Cause       string    // lane: why it is paused; empty if it is not
+	Reason      string    // lane: what the push host said; webhook: what came of its last call that was not taken
+	Failure     string    // what it panicked with last, as its parent knows; empty if it never did
+	FailedAt    time.Time // and when
 	LastOutcome string    // of its last send; empty if it makes none
 	NextAttempt time.Time // when it tries again; zero if it is not waiting
 	Children    int
@@ -41,7 +47,7 @@ const MaxPage = 500
 // path leads nowhere.
 func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Page, error) {
 	limit = min(max(limit, 1), MaxPage)
-	pid, restarts := s.root, 0
+	pid, known := s.root, childRef{}
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if name == "" {
 			continue
@@ -50,10 +56,13 @@ func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Pa
 		if err != nil {
 			return Page{}, err
 		}
-		if found.child == nil {
-			return absent(found, path)
+		switch {
+		case found.child == nil:
+			return Page{}, fmt.Errorf("%w: %s", ErrNoActor, path)
+		case found.child.pid == nil:
+			return Page{Node: found.child.node("/" + strings.Trim(path, "/"))}, nil
 		}
-		pid, restarts = found.child, found.restarts
+		pid, known = found.child.pid, *found.child
 	}
 	if ctx.Err() != nil {
 		return Page{}, ctx.Err()
@@ -62,54 +71,64 @@ func (s *System) Inspect(ctx context.Context, path, after string, limit int) (Pa
 	if err != nil {
 		return Page{}, err
 	}
-	page := Page{Node: s.located(found, pid, restarts), Children: s.inspectAll(found.children, s.pathOf(pid))}
+	page := Page{Node: s.located(found, pid, known), Children: s.inspectAll(spotsOf(found.children, s.pathOf(pid)))}
 	if n := len(found.children); found.more {
 		page.Next = found.children[n-1].name
 	}
 	return page, nil
 }
 
-// absent describes an actor that its parent knows and that is not there now.
-func absent(found *inspected, path string) (Page, error) {
-	if found.known == nil {
-		return Page{}, fmt.Errorf("%w: %s", ErrNoActor, path)
-	}
-	return Page{Node: found.known.node("/" + strings.Trim(path, "/"))}, nil
-}
-
 // node is what the parent can say in a child's stead.
 func (r *childRef) node(path string) Node {
-	return Node{Path: path, Kind: r.kind, State: r.state, Restarts: r.restarts, NextAttempt: r.next}
+	return Node{Path: path, Kind: r.kind, State: r.state, Restarts: r.restarts, Failure: r.failure, FailedAt: r.failedAt, NextAttempt: r.next}
 }
 
 func (s *System) inspect(pid *actor.PID, ask *inspect) (*inspected, error) {
 	answer, err := s.ask(pid, ask, askTimeout)
-	if errors.Is(err, actor.ErrDeadLetter) {
-		return nil, fmt.Errorf("%w: %s has just left", ErrNoActor, s.pathOf(pid))
-	}
 	if err != nil {
-		return nil, fmt.Errorf("inspect %s: %w", s.pathOf(pid), err)
+		return nil, s.inspectFailed(pid, err)
 	}
 	return answer.(*inspected), nil
 }
 
+func (s *System) inspectFailed(pid *actor.PID, err error) error {
+	if errors.Is(err, actor.ErrDeadLetter) {
+		return fmt.Errorf("%w: %s has just left", ErrNoActor, s.pathOf(pid))
+	}
+	return fmt.Errorf("inspect %s: %w", s.pathOf(pid), err)
+}
+
+// spot is where a child stands in the tree.
+type spot struct {
+	path  string
+	child childRef
+}
+
+func spotsOf(children []childRef, parent string) []spot {
+	spots := make([]spot, len(children))
+	for i, child := range children {
+		spots[i] = spot{path: strings.TrimSuffix(parent, "/") + "/" + child.name, child: child}
+	}
+	return spots
+}
+
 // inspectAll asks all at the same time, and then waits for the answers.
-func (s *System) inspectAll(refs []childRef, parent string) []Node {
-	futures := make([]actor.Future, len(refs))
-	for i, ref := range refs {
-		if ref.pid != nil {
-			futures[i] = s.actors.Root.RequestFuture(ref.pid, &inspect{}, askTimeout)
+func (s *System) inspectAll(spots []spot) []Node {
+	futures := make([]actor.Future, len(spots))
+	for i, spot := range spots {
+		if spot.child.pid != nil {
+			futures[i] = s.actors.Root.RequestFuture(spot.child.pid, &inspect{}, askTimeout)
 		}
 	}
-	nodes := make([]Node, len(refs))
-	for i, ref := range refs {
-		nodes[i] = ref.node(strings.TrimSuffix(parent, "/") + "/" + ref.name)
+	nodes := make([]Node, len(spots))
+	for i, spot := range spots {
+		nodes[i] = spot.child.node(spot.path)
 		if futures[i] == nil {
 			continue
 		}
 		nodes[i].State = "not answering"
 		if answer, err := futures[i].Result(); err == nil {
-			nodes[i] = s.located(answer.(*inspected), ref.pid, ref.restarts)
+			nodes[i] = s.located(answer.(*inspected), spot.child.pid, spot.child)
 		} else if errors.Is(err, actor.ErrDeadLetter) {
 			nodes[i].State = "leaving"
 		}
@@ -117,10 +136,11 @@ func (s *System) inspectAll(refs []childRef, parent string) []Node {
 	return nodes
 }
 
-// located completes a node with what the actor itself does not know.
-func (s *System) located(found *inspected, pid *actor.PID, restarts int) Node {
+// located completes a node with what its parent knows, and not the actor itself.
+func (s *System) located(found *inspected, pid *actor.PID, known childRef) Node {
 	node := found.node
-	node.Path, node.Restarts, node.Children = s.pathOf(pid), restarts, found.total
+	node.Path, node.Children = s.pathOf(pid), found.total
+	node.Restarts, node.Failure, node.FailedAt = known.restarts, known.failure, known.failedAt
 	return node
 }
 
@@ -129,7 +149,7 @@ func (s *System) located(found *inspected, pid *actor.PID, restarts int) Node {
 func (s *System) pathOf(pid *actor.PID) string {
 	segments := strings.Split(pid.Id, "/")[1:]
 	for i, segment := range segments {
-		guest := segments[0] == "lanes" && i >= 1 || segments[0] == "registry" && i >= 2
+		guest := segments[0] == "lanes" && i >= 1 || segments[0] == "registry" && i >= 2 || segments[0] == "webhooks" && i >= 1
 		if dot := strings.LastIndexByte(segment, '.'); guest && dot >= 0 {
 			segments[i] = segment[:dot]
 		}
@@ -139,23 +159,58 @@ func (s *System) pathOf(pid *actor.PID) string {
 
 // describe answers an inspect, for an actor with these children.
 func describe(ask *inspect, node Node, children map[string]childRef) *inspected {
-	answer := &inspected{node: node, total: len(children)}
-	if child, ok := children[ask.child]; ok {
-		answer.child, answer.restarts, answer.known = child.pid, child.restarts, &child
-	}
-	if ask.limit == 0 {
-		return answer
-	}
-	for name, child := range children {
-		if ask.after == "" || name > ask.after {
-			answer.children = append(answer.children, child)
+	return describeMany(ask, node, len(children), maps.All(children), func(_ string, ref childRef) childRef { return ref })
+}
+
+// describeMany is describe for an actor that may have so many children that a
+// reference to each of them is too dear: they are made of those that are asked for.
+func describeMany[T any](ask *inspect, node Node, total int, children iter.Seq2[string, T], ref func(name string, child T) childRef) *inspected {
+	answer := &inspected{node: node, total: total}
+	switch {
+	case ask.child != "":
+		for name, child := range children {
+			if name == ask.child {
+				found := ref(name, child)
+				answer.child = &found
+			}
 		}
-	}
-	slices.SortFunc(answer.children, func(a, b childRef) int { return strings.Compare(a.name, b.name) })
-	if len(answer.children) > ask.limit {
-		answer.children, answer.more = answer.children[:ask.limit:ask.limit], true
+	case ask.limit > 0:
+		answer.children, answer.more = firstByName(children, ask.after, ask.limit, ref)
 	}
 	return answer
+}
+
+// firstByName gives references to the first children whose names come after
+// the given one, at most limit, and tells whether there are more.
+func firstByName[T any](children iter.Seq2[string, T], after string, limit int, ref func(name string, child T) childRef) (first []childRef, more bool) {
+	type named struct {
+		name  string
+		child T
+	}
+	var list []named // those that may be among the first
+	last := ""       // once there were enough: what comes after it is not
+	cut := func() {
+		slices.SortFunc(list, func(a, b named) int { return strings.Compare(a.name, b.name) })
+		if len(list) > limit {
+			list, more = list[:limit], true
+			last = list[limit-1].name
+		}
+	}
+	for name, child := range children {
+		switch {
+		case after != "" && name <= after:
+		case more && name > last:
+		default:
+			if list = append(list, named{name, child}); len(list) > 2*limit {
+				cut()
+			}
+		}
+	}
+	cut()
+	for _, n := range list {
+		first = append(first, ref(n.name, n.child))
+	}
+	return first, more
 }
 
 func outcomeWord(o push.Outcome) string {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/belfryhq/belfry/push"
 )
 
 const (
@@ -70,7 +71,7 @@ func (j *janitor) clean(ctx actor.Context) {
 	config := j.system.config
 	j.system.background(ctx.Self(), func(ctx context.Context) any {
 		now := time.Now()
-		removed, err := config.Store.Maintain(ctx, now, now.Add(-config.Retention), maintainBatch)
+		removed, err := config.Store.Maintain(ctx, now, config.before(now), maintainBatch)
 		return &maintained{removed: removed, err: err}
 	})
 }
@@ -78,7 +79,7 @@ func (j *janitor) clean(ctx actor.Context) {
 func (j *janitor) onMaintained(ctx actor.Context, m *maintained) {
 	j.cleaning = false
 	if m.err != nil {
-		j.system.config.Observe(StoreFailed{What: "remove finished notifications", Err: m.err})
+		j.system.observe(StoreFailed{What: "remove finished notifications", Err: m.err})
 	} else if m.removed >= maintainBatch {
 		j.clean(ctx)
 	}
@@ -103,14 +104,15 @@ func (j *janitor) audit(ctx actor.Context) {
 func (j *janitor) onAudited(ctx actor.Context, a *audited) {
 	j.auditing = false
 	for _, sub := range a.unused {
-		j.system.config.Observe(SubscriptionUnused{
+		j.system.observe(SubscriptionUnused{
 			User: sub.User, Subscription: sub.Digest, Kind: sub.Kind, Host: sub.Host(), SeenAt: sub.SeenAt,
 		})
 		ctx.Send(j.system.rangeOf(sub.User), &changed{user: sub.User})
+		j.system.tell(subscriptionEvent(sub, push.EventSubscriptionRemoved, "unused"))
 	}
 	switch {
 	case a.err != nil:
-		j.system.config.Observe(StoreFailed{What: "count pending work and remove unused subscriptions", Err: a.err})
+		j.system.observe(StoreFailed{What: "count pending work and remove unused subscriptions", Err: a.err})
 		for _, pid := range j.system.ranges { // it may have removed some
 			ctx.Send(pid, &doubt{})
 		}

@@ -1,17 +1,15 @@
 package actors
 
 import (
-	"context"
 	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/store"
 )
 
 const (
-	groupMax    = 512                    // notifications, and records, in one group at most
+	groupMax    = 512                    // notifications, and records, and events, in one group at most
 	resumeBase  = 100 * time.Millisecond // the first pause after the store failed to take records; doubles
 	resumeLimit = 5 * time.Second        // the longest such pause
 )
@@ -24,7 +22,9 @@ const (
 // writer, groups may commit out of order, but their notifications are handed
 // out in order, and up to System.released nothing is still on its way to the
 // store. Records go with one group at a time, because a notification's last
-// record must not be committed before the others.
+// record must not be committed before the others, and because the order of
+// events is that of their commits: nobody who read the feed up to an event
+// finds an older one later.
 //
 // An accept that fails is refused at once: nothing was promised. Records are
 // kept and tried again until the store takes them.
@@ -36,12 +36,14 @@ type journal struct {
 	groups  []*commitGroup // under way, in the order of their IDs
 
 	records   []*record
+	again     *batch // records that the store did not take; they go before the others
+	receipts  receiptMemory
 	recording bool // a group with records is under way
 	apart     bool // a mixed group failed: records and accepts go separately until records pass
 	failures  int  // of groups with records, in a row
 	pausing   bool // until resume arrives
 
-	strangers int64          // groups of an earlier incarnation that are under way
+	strangers int            // groups of an earlier incarnation that are under way
 	strange   []*commitGroup // those that have arrived
 
 	recorded uint64 // records that came in
@@ -60,21 +62,16 @@ type waitingFlush struct {
 	upTo uint64 // records that must be durable first
 }
 
-// commitGroup is one transaction on its way.
-type commitGroup struct {
-	accepts       []waitingAccept
-	notifications []push.Notification // of the accepts, in order
-	records       []*record
-	committed     bool
-	took          time.Duration
-	err           error
+func newJournal(s *System) *journal {
+	strangers, _ := s.committing.look()
+	return &journal{system: s, strangers: strangers}
 }
-
-func newJournal(s *System) *journal { return &journal{system: s, strangers: s.committing.Load()} }
 
 func (j *journal) Receive(ctx actor.Context) {
 	defer addStack()
 	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		j.system.trouble.Store(nil) // what an earlier incarnation held is no more
 	case *accept:
 		j.onAccept(ctx, message)
 	case *record:
@@ -100,17 +97,29 @@ func (j *journal) onAccept(ctx actor.Context, a *accept) {
 }
 
 func (j *journal) onRecord(ctx actor.Context, r *record) {
-	j.recorded++
-	j.records = append(j.records, r)
+	receipt, ok := r.change.(push.Receipt)
+	if !ok || j.receipts.enter(receipt, j.recorded+1, j.durable) {
+		j.recorded++
+		j.records = append(j.records, r)
+	}
+	if ctx.Sender() != nil {
+		j.onFlush(ctx)
+	}
 	j.pump(ctx)
 }
 
 func (j *journal) onFlush(ctx actor.Context) {
-	if j.durable == j.recorded {
-		ctx.Respond(&flushed{})
-		return
-	}
 	j.flushes = append(j.flushes, waitingFlush{from: ctx.Sender(), upTo: j.recorded})
+	j.answerFlushes(ctx)
+}
+
+// answerFlushes answers those who wait for no more than is durable. What an
+// earlier incarnation has under way was recorded before, too.
+func (j *journal) answerFlushes(ctx actor.Context) {
+	for j.strangers == 0 && len(j.flushes) > 0 && j.flushes[0].upTo <= j.durable {
+		ctx.Send(j.flushes[0].from, &flushed{})
+		j.flushes = j.flushes[1:]
+	}
 }
 
 // pump starts commits while there is something to commit and a writer free.
@@ -120,28 +129,51 @@ func (j *journal) pump(ctx actor.Context) {
 		if group == nil {
 			return
 		}
-		commit := group.commit(j.system.config.Store)
 		j.groups = append(j.groups, group)
-		j.system.committing.Add(1)
-		j.system.background(ctx.Self(), commit)
+		j.system.committing.begin(group)
+		j.system.background(ctx.Self(), group.commit(j.system))
 	}
 }
 
 // gather takes what the next group holds, or nothing.
 func (j *journal) gather() *commitGroup {
-	group := &commitGroup{}
-	takeRecords := len(j.records) > 0 && !j.recording && !j.pausing
-	if takeRecords {
-		group.records, j.records = cut(j.records, groupMax)
-		j.recording = true
-	}
-	if j.strangers == 0 && (!takeRecords || !j.apart) {
-		j.takeAccepts(group)
-	}
-	if len(group.records) == 0 && len(group.accepts) == 0 {
+	if j.strangers > 0 {
 		return nil
 	}
+	group := &commitGroup{}
+	if !j.recording && !j.pausing {
+		group.batch = j.takeRecords()
+	}
+	if group.batch == nil || !j.apart {
+		j.takeAccepts(group)
+	}
+	if group.batch == nil && len(group.accepts) == 0 {
+		return nil
+	}
+	j.recording = j.recording || group.batch != nil
 	return group
+}
+
+// takeRecords gives what the store did not take before, or waiting records:
+// one whatever it tells of, and more while there is room for their events.
+func (j *journal) takeRecords() (next *batch) {
+	if j.again != nil {
+		next, j.again = j.again, nil
+		return next
+	}
+	n, events := 0, 0
+	for n < len(j.records) && n < groupMax {
+		if events += j.records[n].tells(); n > 0 && events > groupMax {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	next = &batch{}
+	next.records, j.records = cut(j.records, n)
+	return next
 }
 
 // takeAccepts gives IDs to waiting notifications: one accept whatever its
@@ -169,52 +201,12 @@ func cut[T any](list []T, n int) (first, rest []T) {
 	return list[:n:n], append([]T(nil), list[n:]...)
 }
 
-func (g *commitGroup) commit(to store.Notifications) func(context.Context) any {
-	rows := store.Group{Accepted: g.notifications}
-	next := 0
-	for _, a := range g.accepts {
-		if a.key != nil {
-			rows.Keys = append(rows.Keys, store.IdempotencyKey{
-				App: a.key.App, Key: a.key.Key, Request: a.key.Request,
-				IDs: idsOf(g.notifications[next : next+len(a.drafts)]), CreatedAt: g.notifications[next].AcceptedAt,
-			})
-		}
-		next += len(a.drafts)
-	}
-	for _, r := range g.records {
-		if r.delivery.State != 0 {
-			rows.Deliveries = append(rows.Deliveries, r.delivery)
-		}
-		if r.delivery.State == push.StateGone {
-			rows.Gone = append(rows.Gone, store.SubscriptionGone{
-				UserSubscription: store.UserSubscription{User: r.user, Digest: r.delivery.Subscription}, RegisteredAt: r.registered,
-			})
-		}
-		if r.finished {
-			rows.Finished = append(rows.Finished, r.delivery.Notification)
-		}
-		switch change := r.change.(type) {
-		case store.SubscriptionRest:
-			rows.Rests = append(rows.Rests, change)
-		case store.SubscriptionSeen:
-			rows.Seen = append(rows.Seen, change)
-		case mismatched:
-			rows.Mismatched = append(rows.Mismatched, change.UserSubscription)
-		case *park:
-			rows.Parked = append(rows.Parked, change.Parking)
-		}
-	}
-	return func(ctx context.Context) any {
-		began := time.Now()
-		g.err = to.Commit(ctx, rows)
-		g.took = time.Since(began)
-		return &committed{group: g}
-	}
-}
-
 func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
-	j.system.committing.Add(-1)
-	j.system.config.Observe(GroupCommitted{Notifications: len(group.notifications), Records: len(group.records), Took: group.took, Err: group.err})
+	j.system.committing.end(group)
+	if group.err == nil && group.batch != nil {
+		j.system.publish(group.batch) // first of all, for it must not get lost
+	}
+	j.system.observe(GroupCommitted{Notifications: len(group.notifications), Records: len(group.batch.all()), Events: group.batch.told(), Took: group.took, Err: group.err})
 	if !slices.Contains(j.groups, group) {
 		j.onStranger(ctx, group)
 		return
@@ -229,7 +221,8 @@ func (j *journal) onCommitted(ctx actor.Context, group *commitGroup) {
 }
 
 // onStranger waits until all groups of the earlier incarnation have arrived.
-// Nothing is accepted before, so that their notifications are handed out in their turn.
+// Nothing is committed before, so that their notifications are handed out, and
+// their events told, in their turn.
 func (j *journal) onStranger(ctx actor.Context, group *commitGroup) {
 	j.strange = append(j.strange, group)
 	if j.strangers--; j.strangers > 0 {
@@ -240,39 +233,34 @@ func (j *journal) onStranger(ctx actor.Context, group *commitGroup) {
 		j.release(ctx, g)
 	}
 	j.strange = nil
+	j.answerFlushes(ctx)
 	j.pump(ctx)
-}
-
-// last is the newest ID of a group, or zero.
-func (g *commitGroup) last() (id push.ID) {
-	if n := len(g.notifications); n > 0 {
-		id = g.notifications[n-1].ID
-	}
-	return id
 }
 
 // closeRecords notes that a group's records are durable, or keeps them for
 // another try.
 func (j *journal) closeRecords(ctx actor.Context, group *commitGroup) {
-	if len(group.records) == 0 {
+	if group.batch == nil {
 		return
 	}
 	j.recording = false
 	if group.err != nil {
 		j.apart = true
-		j.records = append(group.records, j.records...)
+		j.again = group.batch
 		j.failures++
 		j.pausing = true
+		j.system.noteTrouble()
 		j.system.after(backoff(resumeBase, resumeLimit, j.failures), ctx.Self(), &resume{})
-		j.system.config.Observe(StoreFailed{What: "record outcomes", Err: group.err})
+		j.system.observe(StoreFailed{What: "record outcomes", Err: group.err})
 		return
 	}
 	j.apart = false
 	j.failures = 0
-	j.durable += uint64(len(group.records))
+	j.system.trouble.Store(nil)
+	j.durable += uint64(len(group.batch.all()))
 	finished := 0
 	done := newByRange[push.ID](j.system)
-	for _, r := range group.records {
+	for _, r := range group.batch.all() {
 		if r.finished {
 			finished++
 			done.add(r.user.Shard(), r.delivery.Notification)
@@ -283,10 +271,7 @@ func (j *journal) closeRecords(ctx actor.Context, group *commitGroup) {
 	}
 	j.system.backlog.Add(-int64(finished))
 	done.each(func(to *actor.PID, ids []push.ID) { ctx.Send(to, &settled{ids: ids}) })
-	for len(j.flushes) > 0 && j.flushes[0].upTo <= j.durable {
-		ctx.Send(j.flushes[0].from, &flushed{})
-		j.flushes = j.flushes[1:]
-	}
+	j.answerFlushes(ctx)
 }
 
 // release answers a group's callers and hands its notifications out.
@@ -297,7 +282,7 @@ func (j *journal) release(ctx actor.Context, group *commitGroup) {
 	last := group.last()
 	j.system.released.Store(&last)
 	if group.err != nil {
-		j.system.config.Observe(StoreFailed{What: "accept notifications", Err: group.err})
+		j.system.observe(StoreFailed{What: "accept notifications", Err: group.err})
 		for _, a := range group.accepts {
 			j.answer(ctx, a, &refused{err: group.err})
 		}
@@ -333,7 +318,7 @@ func idsOf(notifications []push.Notification) []push.ID {
 }
 
 func (j *journal) onInspect(ctx actor.Context, ask *inspect) {
-	node := Node{Kind: "journal", State: "running", Queue: len(j.accepts) + len(j.records), InFlight: len(j.groups)}
+	node := Node{Kind: "journal", State: "running", Queue: len(j.accepts) + len(j.records) + len(j.again.all()), InFlight: len(j.groups)}
 	if j.pausing {
 		node.State = "waiting for the store"
 	}

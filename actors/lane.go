@@ -55,6 +55,10 @@ func newLane(s *System, key laneKey, handled *uint64) *lane {
 func (l *lane) Receive(ctx actor.Context) {
 	defer addStack()
 	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		l.system.live.lanes.Add(1)
+	case *actor.Stopped:
+		l.system.live.lanes.Add(-1)
 	case *carry:
 		l.onCarry(ctx, message)
 	case *withdraw:
@@ -75,6 +79,7 @@ func (l *lane) Receive(ctx actor.Context) {
 	case *drain:
 		l.onDrain(ctx, message)
 	case *actor.Restarting:
+		l.system.live.lanes.Add(-1)
 		l.onRestarting(ctx)
 	case *inspect:
 		l.onInspect(ctx, message)
@@ -213,13 +218,16 @@ func (l *lane) perform(message push.Message) (answer *carried) {
 	}
 	began := time.Now()
 	result := l.system.config.Providers[l.key.kind].Send(l.system.sending, message)
-	l.system.config.Observe(AttemptMade{
+	l.system.observe(AttemptMade{
 		Notification: message.Notification.ID,
 		User:         message.Notification.User,
 		Subscription: message.Subscription.Digest,
 		Lane:         l.key.String(),
 		Result:       result,
+		Began:        began,
 		Took:         time.Since(began),
+		AcceptedAt:   message.Notification.AcceptedAt,
+		Trace:        message.Notification.Trace,
 	})
 	return &carried{verdict: verdictSent, result: result}
 }
@@ -251,12 +259,16 @@ func (l *lane) note(ctx actor.Context, s *sent) {
 	case shut:
 		l.looks = 0
 		l.system.after(l.gate.until.Sub(now), ctx.Self(), &probe{})
-		l.system.config.Observe(LanePaused{
+		l.system.observe(LanePaused{
 			Lane: l.key.String(), Cause: l.gate.cause.String(), Reason: l.gate.reason(), Until: l.gate.until,
 		})
+		paused := l.key.event(push.EventLanePaused)
+		paused.Cause, paused.Reason, paused.Next = l.gate.cause.String(), l.gate.reason(), l.gate.until
+		l.system.tell(paused)
 		l.trim(ctx)
 	case opened:
-		l.system.config.Observe(LaneResumed{Lane: l.key.String()})
+		l.system.observe(LaneResumed{Lane: l.key.String()})
+		l.system.tell(l.key.event(push.EventLaneResumed))
 	}
 }
 
@@ -310,6 +322,9 @@ func (l *lane) onInspect(ctx actor.Context, ask *inspect) {
 		node.State = "halted"
 	case now.Before(l.gate.until):
 		node.NextAttempt = l.gate.until
+	}
+	if l.gate.isShut() {
+		node.Cause, node.Reason = l.gate.cause.String(), l.gate.reason()
 	}
 	ctx.Respond(describe(ask, node, nil))
 }

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -58,6 +60,10 @@ func newLanes(s *System) *lanes { return &lanes{system: s} }
 func (l *lanes) Receive(ctx actor.Context) {
 	defer addStack()
 	if l.ending {
+		// Whoever asks now may have started anew already, and would wait for ever.
+		if _, asked := ctx.Message().(*carry); asked {
+			ctx.Respond(laneFailed)
+		}
 		return
 	}
 	switch message := ctx.Message().(type) {
@@ -85,6 +91,8 @@ func (l *lanes) Receive(ctx actor.Context) {
 		l.onHalt(ctx)
 	case *halted:
 		l.halt.arrived(ctx)
+	case *search:
+		l.onSearch(ctx, message)
 	case *inspect:
 		l.onInspect(ctx, message)
 	}
@@ -164,9 +172,9 @@ func (l *lanes) onHalt(ctx actor.Context) {
 // subscription waits for ever.
 func (l *lanes) HandleFailure(system *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	lane := l.lanes[guestName(child)]
-	row := lane.failures.add(time.Now())
+	row := lane.failures.add(time.Now(), reason)
 	pause := backoff(restartBase, restartCap, row)
-	l.system.config.Observe(failureOf(l.system, child, reason, lane.failures.total, pause))
+	l.system.observe(failureOf(l.system, child, reason, lane.failures.total, pause))
 	if s, ok := actor.UnwrapEnvelopeMessage(message).(*sent); ok {
 		system.Root.Send(s.from, s.answer)
 	}
@@ -180,11 +188,23 @@ var laneFailed = &carried{
 }
 
 func (l *lanes) onInspect(ctx actor.Context, ask *inspect) {
-	refs := make(map[string]childRef, len(l.lanes))
-	for name, lane := range l.lanes {
-		ref := lane.ref(name)
-		ref.kind = "lane"
-		refs[name] = ref
+	ctx.Respond(describeMany(ask, Node{Kind: "lanes", State: "running"}, len(l.lanes), maps.All(l.lanes), refToLane))
+}
+
+func (l *lanes) onSearch(ctx actor.Context, ask *search) {
+	matching := func(yield func(string, *laneGuest) bool) {
+		for name, lane := range l.lanes {
+			if strings.Contains(strings.ToLower(name), ask.part) && !yield(name, lane) {
+				return
+			}
+		}
 	}
-	ctx.Respond(describe(ask, Node{Kind: "lanes", State: "running"}, refs))
+	found, more := firstByName(matching, "", ask.limit, refToLane)
+	ctx.Respond(&searched{found: found, more: more})
+}
+
+func refToLane(name string, lane *laneGuest) childRef {
+	ref := lane.ref(name)
+	ref.kind = "lane"
+	return ref
 }

@@ -22,23 +22,38 @@ type (
 	}
 	inspected struct {
 		node     Node
-		child    *actor.PID // nil if there is no such child
-		restarts int        // of that child
-
-		known    *childRef  // what the parent knows of that child; nil if nothing
+		child    *childRef  // nil if there is no such child
 		children []childRef // by name
 		more     bool       // there are more after these
 		total    int        // children, listed or not
 	}
+	// childRef is a child as its parent knows it.
 	childRef struct {
-		name     string
-		pid      *actor.PID // nil while the child is between two generations
-		restarts int
+		name string
+		pid  *actor.PID // nil while the child is between two generations
 
-		// What the parent knows of a child without a pid.
+		restarts int
+		failure  string // what it panicked with last, cut short
+		failedAt time.Time
+
+		// What else the parent knows of a child without a pid.
 		kind  string
 		state string
 		next  time.Time
+	}
+)
+
+// To a shard range and the lanes.
+type (
+	// search asks for children by a part of their name, in lower case; answered by
+	// searched.
+	search struct {
+		part  string
+		limit int
+	}
+	searched struct {
+		found []childRef // by name
+		more  bool       // there are more after these
 	}
 )
 
@@ -50,14 +65,16 @@ type (
 		key    *Key // nil for none
 	}
 
-	// record notes a final delivery, whether it was its notification's last,
-	// or a change.
+	// record notes a final delivery, which is an event too, whether it was its
+	// notification's last, a change, and other events. Who asks rather than
+	// tells is answered by flushed once it is durable.
 	record struct {
 		user       push.User
 		delivery   push.Delivery // of no State when only finished is meant
 		registered time.Time     // with StateGone: push.Subscription.RegisteredAt of what is gone
 		finished   bool
-		change     any // nil, or store.SubscriptionRest, store.SubscriptionSeen, mismatched, *park
+		change     any          // nil, or store.SubscriptionRest, store.SubscriptionSeen, mismatched, *park, push.Receipt, store.WebhookProgress
+		events     []push.Event // without IDs: the journal gives them
 	}
 
 	// mismatched notes push.Subscription.KeyMismatch.
@@ -86,8 +103,15 @@ type (
 	// Also parked, to a user.
 )
 
-// From a user to whoever asked.
-type cancelled struct{}
+// From a user, or its range, to whoever asked to cancel.
+type (
+	cancelled struct{}
+
+	// missing tells that the notification is not in hand. All that was recorded of
+	// it is on its way to the store, and nobody takes it up until the next cancel,
+	// which is to name the turn.
+	missing struct{ turn int }
+)
 
 // To lanes and a lane.
 type (
@@ -166,10 +190,13 @@ type (
 	// forget tells that a user was removed from the store with all its work.
 	forget struct{ user push.User }
 
-	// cancel takes a notification back; answered by cancelled to the asker.
+	// cancel takes a notification back; answered by cancelled to the asker, or by
+	// missing.
 	cancel struct {
 		notification push.Notification
-		done         []push.Digest // where its delivery is final already
+		done         []push.Digest // where its delivery is final already, by what was durable after missing came
+		turn         int           // that missing named; 0 for only if it is in hand
+		missed       int           // the turn that missing is to name
 		asker        *actor.PID
 	}
 
@@ -244,6 +271,7 @@ type (
 		digest     push.Digest
 		id         push.ID // the first of it
 		at         attempt
+		tried      bool // an attempt failed just now; otherwise its lane does not carry it
 	}
 
 	// parked tells that a notification is parked, durably.
@@ -300,6 +328,34 @@ type (
 		pending int // notifications with work left
 		unused  []push.Subscription
 		err     error
+	}
+)
+
+// To the webhooks and a webhook. Also halt, answered by halted once no call is under way.
+type (
+	// newEvents tells that there are events of these apps, up to System.LatestEvent.
+	newEvents struct{ apps []string }
+
+	// webhooksChanged tells that an app's webhooks changed in the store.
+	webhooksChanged struct{ app string }
+
+	webhooksListed struct{ list *webhookList } // from its own read of the store
+	readWebhooks   struct{}                    // from its own timer: the store failed before
+	reopenWebhook  struct{ name string }       // from its own timer: a crashed webhook's pause is over
+
+	// amend brings a webhook as it is in the store.
+	amend struct{ webhook store.Webhook }
+
+	// reveal is answered by revealed.
+	reveal   struct{}
+	revealed struct{ state WebhookState }
+
+	gathered  struct{ read *parcelRead } // from its own read of the feed
+	lookAgain struct{}                   // from its own timer
+	callAgain struct{ parcel *parcel }   // from its own timer
+	called    struct {                   // from its own call
+		result CallResult
+		panic  any // what the Caller panicked with; nil for nothing
 	}
 )
 

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
 
-// How notifications are accepted and taken back.
+// How notifications are accepted.
 
 // Draft is a notification that has not been accepted yet.
 type Draft struct {
@@ -22,6 +21,7 @@ type Draft struct {
 	CollapseKey string
 	SendAt      time.Time     // when to deliver it; zero, or past, for at once
 	TTL         time.Duration // how long it is worth delivering, from its acceptance or SendAt
+	Trace       []byte        // push.Notification.Trace; nil for none; not changed afterwards
 }
 
 // accept makes a notification of a draft.
@@ -35,6 +35,7 @@ func (d Draft) accept(id push.ID, now time.Time) push.Notification {
 		CollapseKey: d.CollapseKey,
 		AcceptedAt:  now,
 		ExpiresAt:   now.Add(d.TTL),
+		Trace:       d.Trace,
 	}
 	if at := d.SendAt.Truncate(time.Millisecond).UTC(); at.After(now) {
 		n.SendAt, n.ExpiresAt = at, at.Add(d.TTL)
@@ -109,43 +110,4 @@ func (s *System) accept(drafts []Draft, key *Key) ([]push.ID, error) {
 	default:
 		return nil, fmt.Errorf("%w: the journal answered with %T", ErrUnavailable, answer)
 	}
-}
-
-// Cancel takes back a notification of an app wherever it has not begun to be
-// sent. When it returns, that is durable; a delivery that was being sent at
-// that moment has its own end. It is no error when nothing was left to
-// cancel. ErrNotFound of package store; ErrUnavailable.
-func (s *System) Cancel(ctx context.Context, app string, id push.ID) error {
-	before, err := s.config.Store.GetNotification(ctx, app, id)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return err
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case !before.Pending:
-		return nil
-	}
-	n := before.Notification
-	c := &cancel{notification: n}
-	for _, d := range before.Deliveries {
-		c.done = append(c.done, d.Subscription)
-	}
-	if err := s.askAgain(s.rangeOf(n.User), c); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if _, err := s.ask(s.journal, &flush{}, acceptTimeout); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return nil
-}
-
-// askAgain asks for what may be done twice, until it is answered: who fails
-// takes what it had not read yet with it.
-func (s *System) askAgain(to *actor.PID, message any) (err error) {
-	for range acceptTimeout / askTimeout {
-		if _, err = s.ask(to, message, askTimeout); !errors.Is(err, actor.ErrTimeout) {
-			return err
-		}
-	}
-	return err
 }

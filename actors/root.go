@@ -20,6 +20,7 @@ func newRoot(s *System) *supervisor {
 			{"lanes", func() actor.Actor { return newLanes(s) }},
 			{"registry", func() actor.Actor { return newRegistry(s) }},
 			{"janitor", func() actor.Actor { return newJanitor(s) }},
+			{"webhooks", func() actor.Actor { return newWebhooks(s) }},
 		},
 		giveUp: func(_ actor.Supervisor, reason, _ any) {
 			s.giveUp(fmt.Errorf("the root supervisor gave up after %d failures in a row: %v", failuresMax, reasonOf(reason)))

@@ -41,6 +41,7 @@ type sequence struct {
 	sent      []sentOut
 	cancelled map[push.ID]bool
 	gone      map[string]bool // browsers that were unsubscribed
+	renewed   bool            // some registered again
 	db        *unsteadyStore
 	repeats   bool // something happened that allows them
 	wrong     []string
@@ -255,6 +256,7 @@ func (s *sequence) register(browser string) {
 	known, err := s.store.ListSubscriptions(s.t.Context(), []push.User{sub.User})
 	require.NoError(s.t, err)
 	if slices.ContainsFunc(known[sub.User], func(k push.Subscription) bool { return k.Digest == sub.Digest }) {
+		s.renewed = true
 		sub.Auth = []byte("0123456789abcdef")
 		_, err := s.Subscribe(s.t.Context(), sub)
 		require.NoError(s.t, err)
@@ -298,7 +300,9 @@ func (s *sequence) finish() []string {
 	s.service.mend()
 	time.Sleep(4 * time.Hour)
 	s.settle()
+	var ids []push.ID
 	for i, n := range s.sent {
+		ids = append(ids, n.id)
 		fate := s.fate(n.id)
 		if fate.Pending {
 			s.complain("#%d is still pending: %+v", i, fate.Deliveries)
@@ -317,6 +321,12 @@ func (s *sequence) finish() []string {
 	}
 	if rejoined := eventsOf[WorkRejoined](s.rig); len(rejoined) > 0 && !s.repeats {
 		s.complain("the sweep had to find %d notifications", len(rejoined))
+	}
+	s.wrong = append(s.wrong, s.feedComplaints(ids...)...)
+	for digest, n := range s.removals() {
+		if n > 1 && !s.renewed { // one that registers in that very moment stays
+			s.complain("%s is gone %d times", digest.Short(), n)
+		}
 	}
 	return s.wrong
 }

@@ -57,7 +57,7 @@ type shards struct {
 	fetching bool             // a read of that is under way
 	finished map[push.ID]bool // during that read
 
-	cancelled map[push.ID]time.Time // lately, and when: a read that is under way may still find them
+	cancelled map[push.ID]cancelMark // lately: a read that is under way may still find them
 
 	suspects map[push.ID]bool // pending in the store, and held by nobody, at the last sweep
 	sweeping bool
@@ -262,6 +262,8 @@ func (s *shards) receive(ctx actor.Context, message any) {
 		s.onSettle(ctx)
 	case *settledDown:
 		s.settle.arrived(ctx)
+	case *search:
+		s.onSearch(ctx, message)
 	case *inspect:
 		s.onInspect(ctx, message)
 	}
@@ -284,7 +286,7 @@ func (s *shards) read(ctx actor.Context, do func(ctx context.Context) any) {
 func (s *shards) onStarted(ctx actor.Context) {
 	s.users = make(map[push.User]*resident)
 	s.window = make(map[push.ID]place)
-	s.cancelled = make(map[push.ID]time.Time)
+	s.cancelled = make(map[push.ID]cancelMark)
 	s.suspects = make(map[push.ID]bool)
 	s.newest = *s.system.released.Load()
 	s.lookAt(time.Now())
@@ -336,18 +338,24 @@ func (s *shards) enter(ctx actor.Context, user push.User, r *resident) {
 // userName is the name of a user's actor: a path segment.
 func userName(user push.User) string { return user.App + ":" + url.PathEscape(user.ID) }
 
-// userOf is the inverse of userName, for the actor's PID.
-func userOf(pid *actor.PID) push.User {
-	app, escaped, _ := strings.Cut(guestName(pid), ":")
+// userCalled is the inverse of userName.
+func userCalled(name string) (push.User, error) {
+	app, escaped, _ := strings.Cut(name, ":")
 	id, err := url.PathUnescape(escaped)
+	return push.User{App: app, ID: id}, err
+}
+
+// userOf is the user that a PID is the actor of.
+func userOf(pid *actor.PID) push.User {
+	user, err := userCalled(guestName(pid))
 	if err != nil {
 		panic("actor name " + pid.Id + " is not a user's")
 	}
-	return push.User{App: app, ID: id}
+	return user
 }
 
 func (s *shards) storeFailed(ctx actor.Context, what string, err error) {
-	s.system.config.Observe(StoreFailed{What: what, Err: err})
+	s.system.observe(StoreFailed{What: what, Err: err})
 	s.later(ctx, reloadAfter, &reload{})
 }
 
@@ -386,7 +394,7 @@ func (s *shards) onTick(ctx actor.Context) {
 		r.offerDrain(ctx, now, idleAfter)
 		s.catchUp(ctx, r)
 	}
-	maps.DeleteFunc(s.cancelled, func(_ push.ID, at time.Time) bool { return now.Sub(at) > storeTimeout })
+	maps.DeleteFunc(s.cancelled, func(_ push.ID, m cancelMark) bool { return now.Sub(m.at) > storeTimeout })
 	s.advance(ctx)
 	s.timer = s.later(ctx, tickEvery, &tick{})
 }
@@ -432,25 +440,4 @@ func (s *shards) onSettle(ctx actor.Context) {
 		}
 	}
 	s.settle.finish(ctx)
-}
-
-func (s *shards) onInspect(ctx actor.Context, ask *inspect) {
-	node := Node{Kind: "shards", State: "running", Queue: len(s.window)}
-	if s.behind() {
-		node.State = "behind the store"
-	}
-	if ask.limit == 0 && ask.child == "" { // there may be many users, and nobody asks for them
-		ctx.Respond(&inspected{node: node, total: len(s.users)})
-		return
-	}
-	refs := make(map[string]childRef, len(s.users))
-	for user, r := range s.users {
-		ref := r.ref(userName(user))
-		ref.kind = "user"
-		if r.crashed {
-			ref.state = "crashed"
-		}
-		refs[ref.name] = ref
-	}
-	ctx.Respond(describe(ask, node, refs))
 }

@@ -17,12 +17,12 @@ import (
 func (s *shards) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
 	user := userOf(child)
 	r := s.users[user]
-	row := r.failures.add(time.Now())
+	row := r.failures.add(time.Now(), reason)
 	pause := backoff(restartBase, restartCap, row)
 	if row > crashesMax {
 		pause = crashRest
 	}
-	s.system.config.Observe(failureOf(s.system, child, reason, r.failures.total, pause))
+	s.system.observe(failureOf(s.system, child, reason, r.failures.total, pause))
 	if !r.leaving {
 		r.crashed = true
 		r.leaving = true
@@ -66,7 +66,7 @@ func (s *shards) onRecovered(ctx actor.Context, read userRead) {
 	}
 	if read.err != nil {
 		r.reading = false
-		s.system.config.Observe(StoreFailed{What: "read a crashed user's work", Err: read.err})
+		s.system.observe(StoreFailed{What: "read a crashed user's work", Err: read.err})
 		s.later(ctx, reloadAfter, &respawn{user: read.user})
 		return
 	}

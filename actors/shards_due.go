@@ -187,18 +187,3 @@ func (s *shards) onLeft(ctx actor.Context, l *left) {
 		s.serveFetches(ctx)
 	}
 }
-
-// onCancel has a user take a notification back. One that is not in the window
-// gets a place there, and is remembered for as long as a read may take that
-// still finds it.
-func (s *shards) onCancel(ctx actor.Context, c *cancel) {
-	id := c.notification.ID
-	r := s.residentOf(ctx, c.notification.User)
-	if _, inHand := s.window[id]; !inHand {
-		s.occupy(r, id, false)
-	}
-	s.cancelled[id] = time.Now()
-	told := *c
-	told.asker = ctx.Sender()
-	s.tell(ctx, r, &told)
-}

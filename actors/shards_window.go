@@ -223,7 +223,7 @@ func (s *shards) onSweep(ctx actor.Context) {
 func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
 	s.sweeping = false
 	if read.err != nil {
-		s.system.config.Observe(StoreFailed{What: "sweep pending notifications", Err: read.err})
+		s.system.observe(StoreFailed{What: "sweep pending notifications", Err: read.err})
 		return
 	}
 	suspects := make(map[push.ID]bool)
@@ -234,7 +234,7 @@ func (s *shards) onSwept(ctx actor.Context, read pendingRead) {
 			continue // held, or left in the store on purpose
 		}
 		if s.suspects[id] {
-			s.system.config.Observe(WorkRejoined{Notification: id})
+			s.system.observe(WorkRejoined{Notification: id})
 			s.give(ctx, s.residentOf(ctx, p.Notification.User), p) // out of turn, whatever its share
 		} else {
 			suspects[id] = true

@@ -66,6 +66,10 @@ func newSubscription(s *System, sub push.Subscription, generation int) *subscrip
 func (s *subscription) Receive(ctx actor.Context) {
 	defer addStack()
 	switch message := ctx.Message().(type) {
+	case *actor.Started:
+		s.system.live.subscriptions.Add(1)
+	case *actor.Stopped:
+		s.system.live.subscriptions.Add(-1)
 	case *send:
 		s.onSend(ctx, message)
 	case *renew:
@@ -172,7 +176,7 @@ func (s *subscription) onCarried(ctx actor.Context, c *carried) {
 	case verdictWithdrawn:
 		s.phase = idle // ended, or to be handed in again with new keys
 	case verdictShut:
-		s.rest(ctx, c.until, c.result)
+		s.rest(ctx, c.until, c.result, false)
 	case verdictSent:
 		s.onResult(ctx, c.result)
 	}
@@ -204,6 +208,9 @@ func (s *subscription) onResult(ctx actor.Context, result push.Result) {
 	case push.Gone:
 		if s.subscription.RegisteredAt.After(s.sent) {
 			s.phase = idle // it was registered anew meanwhile: that is another question
+			if inHand.end == 0 {
+				s.tellProgress(ctx, inHand, time.Now())
+			}
 			return
 		}
 		s.gone = true
@@ -229,21 +236,26 @@ func (s *subscription) retry(ctx actor.Context, inHand *job, wait time.Duration)
 	now := time.Now()
 	wait = max(0, min(wait, inHand.notification.ExpiresAt.Sub(now)))
 	if wait > 0 && now.Add(wait).Sub(s.since) > s.system.config.RestAfter {
-		s.rest(ctx, now.Add(wait), inHand.last)
+		s.rest(ctx, now.Add(wait), inHand.last, true)
 		return
 	}
 	s.next = now.Add(wait)
-	ctx.Send(ctx.Parent(), &progressed{
-		digest: s.subscription.Digest,
-		id:     inHand.notification.ID,
-		at:     attempt{attempts: inHand.attempts, result: inHand.last, next: s.next},
-	})
+	s.tellProgress(ctx, inHand, s.next)
 	if wait == 0 {
 		s.hand(ctx)
 		return
 	}
 	s.phase = waiting
 	s.timer = s.system.after(wait, ctx.Self(), &due{})
+}
+
+// tellProgress tells the user that an attempt failed and when the next follows.
+func (s *subscription) tellProgress(ctx actor.Context, inHand *job, next time.Time) {
+	ctx.Send(ctx.Parent(), &progressed{
+		digest: s.subscription.Digest,
+		id:     inHand.notification.ID,
+		at:     attempt{attempts: inHand.attempts, result: inHand.last, next: next},
+	})
 }
 
 // onDue goes on with whatever is first by now.
@@ -255,8 +267,9 @@ func (s *subscription) onDue(ctx actor.Context) {
 }
 
 // rest hands everything back to the user until a time, or until the
-// notification in hand expires if that is sooner.
-func (s *subscription) rest(ctx actor.Context, until time.Time, why push.Result) {
+// notification in hand expires if that is sooner. Tried tells whether that is
+// because an attempt failed.
+func (s *subscription) rest(ctx actor.Context, until time.Time, why push.Result, tried bool) {
 	inHand := s.queue[0]
 	if inHand.end != 0 {
 		s.conclude(ctx, inHand.end, inHand.last.Reason)
@@ -274,6 +287,7 @@ func (s *subscription) rest(ctx actor.Context, until time.Time, why push.Result)
 		digest:     s.subscription.Digest,
 		id:         inHand.notification.ID,
 		at:         attempt{attempts: inHand.attempts, result: why, next: until},
+		tried:      tried,
 	})
 }
 

@@ -372,6 +372,7 @@ func TestJournal_RefusesAtOnceWhatTheStoreCannotTake(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, flaky := newFlakyRig(t)
 		r.subscribe("ann", "laptop")
+		r.settle() // the event of it is durable
 		flaky.failing.Store(true)
 		_, err := r.Notify([]Draft{{User: userNamed("ann"), Content: []byte(`{}`), TTL: time.Hour}})
 		require.ErrorIs(t, err, ErrUnavailable)

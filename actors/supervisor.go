@@ -48,17 +48,24 @@ type failures struct {
 	total int       // ever
 	row   int       // without failureReset between them
 	last  time.Time // of the last
+	what  string    // the child panicked with then, cut short
 }
 
 // add counts one more and returns how many there were in a row.
-func (f *failures) add(now time.Time) int {
+func (f *failures) add(now time.Time, reason any) int {
 	if now.Sub(f.last) > failureReset {
 		f.row = 0
 	}
 	f.total++
 	f.row++
 	f.last = now
+	f.what = short(fmt.Sprint(reasonOf(reason)))
 	return f.row
+}
+
+// ref describes a child that failed so often, or never, to its parent's inspector.
+func (f *failures) ref(kind, name string, pid *actor.PID) childRef {
+	return childRef{name: name, pid: pid, kind: kind, restarts: f.total, failure: f.what, failedAt: f.last}
 }
 
 func (v *supervisor) Receive(ctx actor.Context) {
@@ -92,9 +99,9 @@ func (v *supervisor) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, c
 	index := v.indexOf(child)
 	name := v.specs[index].name
 	failed := v.failures[name]
-	row := failed.add(time.Now())
+	row := failed.add(time.Now(), reason)
 	pause := backoff(restartBase, restartCap, row)
-	v.system.config.Observe(failureOf(v.system, child, reason, failed.total, pause))
+	v.system.observe(failureOf(v.system, child, reason, failed.total, pause))
 	if row > failuresMax {
 		v.giveUp(ctx, reason, message)
 		return
@@ -118,7 +125,7 @@ func (v *supervisor) indexOf(child *actor.PID) int {
 func (v *supervisor) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(v.specs))
 	for i, spec := range v.specs {
-		refs[spec.name] = childRef{name: spec.name, pid: v.children[i], restarts: v.failures[spec.name].total}
+		refs[spec.name] = v.failures[spec.name].ref("", spec.name, v.children[i])
 	}
 	ctx.Respond(describe(ask, Node{Kind: v.kind, State: "running"}, refs))
 }
@@ -155,11 +162,9 @@ func withStack(reason any) *crash {
 }
 
 func failureOf(s *System, child *actor.PID, reason any, restarts int, pause time.Duration) ActorFailed {
-	event := ActorFailed{Path: s.pathOf(child), Restarts: restarts, Pause: pause}
+	event := ActorFailed{Path: s.pathOf(child), Reason: fmt.Sprint(reasonOf(reason)), Restarts: restarts, Pause: pause}
 	if c, ok := reason.(*crash); ok {
-		event.Reason, event.Stack = fmt.Sprint(c.reason), string(c.stack)
-	} else {
-		event.Reason = fmt.Sprint(reason)
+		event.Stack = string(c.stack)
 	}
 	return event
 }

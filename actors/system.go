@@ -48,6 +48,9 @@ type Config struct {
 	IdleAfter    time.Duration // an actor without work leaves memory after this; default 30 s
 	Retention    time.Duration // finished notifications are kept for this long; default 30 days
 	UnusedAfter  time.Duration // subscriptions without a sign of life for this long are removed; default 180 days
+
+	EventRetention time.Duration // events are kept for this long; default 3 days, negative for recording none
+	Webhooks       Caller        // how webhooks are called; default: they are not
 }
 
 func (c *Config) validate() error {
@@ -80,6 +83,14 @@ func (c *Config) setDefaults() {
 	c.Backlog = orDefault(c.Backlog, 10_000_000)
 	c.Retention = orDefault(c.Retention, 30*24*time.Hour)
 	c.UnusedAfter = orDefault(c.UnusedAfter, 180*24*time.Hour)
+	if c.EventRetention == 0 {
+		c.EventRetention = 3 * 24 * time.Hour
+	}
+}
+
+// before says up to when what is kept is old.
+func (c *Config) before(now time.Time) store.Before {
+	return store.Before{Notifications: now.Add(-c.Retention), Events: now.Add(-max(c.EventRetention, 0))}
 }
 
 // share is how much of a range's window one user may have.
@@ -105,17 +116,22 @@ type System struct {
 	config Config
 	actors *actor.ActorSystem
 
-	root    *actor.PID
-	journal *actor.PID
-	lanes   *actor.PID
-	ranges  []*actor.PID
+	root     *actor.PID
+	journal  *actor.PID
+	lanes    *actor.PID
+	ranges   []*actor.PID
+	webhooks *actor.PID // gets newEvents; nil for nobody
 
 	ids      idClock                 // used by the journal alone
 	released atomic.Pointer[push.ID] // every notification up to this one is committed, or never will be
 	waiting  atomic.Int64            // notifications that wait for their commit
 	backlog  atomic.Int64            // notifications with work left, about: the janitor counts anew now and then
 
-	committing atomic.Int64 // groups under way to the store, of whichever incarnation of the journal
+	eventIDs idClock // used for one batch of the journal's at a time
+	feed     feed
+
+	committing commits
+	trouble    atomic.Pointer[trouble] // with the store, as long as the journal keeps records back
 	draining   atomic.Bool
 	lives      atomic.Uint64 // tells the incarnations of a lane, or of a range, apart
 
@@ -125,6 +141,9 @@ type System struct {
 	cancelSends context.CancelFunc
 	work        sync.WaitGroup // goroutines of actors
 	permits     chan struct{}  // held by every send under way
+
+	figures figures
+	live    live
 
 	done     chan struct{}
 	failOnce sync.Once
@@ -139,12 +158,16 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	config.setDefaults()
 	// Before the first row of today is written, there is room for it.
 	now := time.Now()
-	if _, err := config.Store.Maintain(ctx, now, now.Add(-config.Retention), maintainBatch); err != nil {
+	if _, err := config.Store.Maintain(ctx, now, config.before(now), maintainBatch); err != nil {
 		return nil, fmt.Errorf("tidy the store: %w", err)
 	}
 	last, err := config.Store.LastID(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the newest notification: %w", err)
+	}
+	event, err := config.Store.LastEvent(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the newest event: %w", err)
 	}
 	s := &System{
 		config: config,
@@ -155,11 +178,14 @@ func Start(ctx context.Context, config Config) (*System, error) {
 			actor.WithDeadLetterThrottleCount(0),
 			actor.WithDeadLetterThrottleInterval(time.Millisecond),
 		),
-		ids:     idClock{last: last},
-		permits: make(chan struct{}, config.SendInFlight),
-		done:    make(chan struct{}),
+		ids:      idClock{last: last},
+		eventIDs: idClock{last: event},
+		permits:  make(chan struct{}, config.SendInFlight),
+		done:     make(chan struct{}),
 	}
 	s.released.Store(&last)
+	s.feed.latest.Store(&event)
+	s.figures.since = now
 	pending, err := config.Store.CountPending(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count what is pending: %w", err)
@@ -169,6 +195,9 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	s.sending, s.cancelSends = context.WithCancel(s.ctx)
 	s.journal = s.actors.NewLocalPID(rootName + "/journal")
 	s.lanes = s.actors.NewLocalPID(rootName + "/lanes")
+	if config.Webhooks != nil {
+		s.webhooks = s.actors.NewLocalPID(rootName + "/webhooks")
+	}
 	for i := range config.Ranges {
 		s.ranges = append(s.ranges, s.actors.NewLocalPID(rootName+"/registry/"+s.rangeName(i)))
 	}

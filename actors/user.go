@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,10 @@ type user struct {
 	handled  uint64                // counted messages
 	last     int                   // generation of a subscription: names are never used twice
 	ending   bool                  // stopping: who came now would never be told to leave
+
+	// Subscriptions that the push service ended, and when these were registered.
+	// The store may not have taken that yet, and still list them.
+	ended map[push.Digest]time.Time
 
 	returns returns
 	settle  gathering // of settledDown, from every subscription
@@ -79,12 +84,16 @@ func newUser(s *System, key push.User) *user {
 
 func (u *user) Receive(ctx actor.Context) {
 	defer addStack()
+	if _, stopped := ctx.Message().(*actor.Stopped); stopped {
+		u.system.live.users.Add(-1)
+	}
 	if u.ending {
 		return
 	}
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		u.self = ctx.Self()
+		u.system.live.users.Add(1)
 	case *actor.Stopping:
 		u.onStopping()
 	case *deliver:
@@ -103,7 +112,7 @@ func (u *user) Receive(ctx actor.Context) {
 	case *concluded:
 		u.onConcluded(ctx, message)
 	case *progressed:
-		u.onProgressed(message)
+		u.onProgressed(ctx, message)
 	case *rested:
 		u.onRested(ctx, message)
 	case *parked:
@@ -157,6 +166,7 @@ func (u *user) onSupply(ctx actor.Context, subscriptions []push.Subscription) {
 			u.detach(ctx, digest, b)
 		}
 	}
+	maps.DeleteFunc(u.ended, func(digest push.Digest, _ time.Time) bool { return !known[digest] })
 	waiting := u.waiting
 	u.waiting = nil
 	for _, d := range waiting {
@@ -168,6 +178,10 @@ func (u *user) onSupply(ctx actor.Context, subscriptions []push.Subscription) {
 // attach takes a subscription over from the store. How one rests that is known
 // already is known better here.
 func (u *user) attach(ctx actor.Context, sub push.Subscription) {
+	if registered, ok := u.ended[sub.Digest]; ok && !sub.RegisteredAt.After(registered) {
+		return
+	}
+	delete(u.ended, sub.Digest)
 	b := u.branches[sub.Digest]
 	if b == nil {
 		b = &branch{subscription: sub}
@@ -279,13 +293,16 @@ func (u *user) finishWithout(ctx actor.Context, d *deliver) {
 		}
 		r.delivery.DoneAt = time.Now()
 	}
-	u.record(ctx, r)
+	u.recordEnd(ctx, d.notification, r)
 }
 
-func (u *user) record(ctx actor.Context, r *record) {
-	ctx.Send(u.system.journal, r)
+func (u *user) record(ctx actor.Context, r *record) { ctx.Send(u.system.journal, r) }
+
+// recordEnd records what a notification came to, somewhere or at all.
+func (u *user) recordEnd(ctx actor.Context, n push.Notification, r *record) {
+	u.record(ctx, r)
 	if r.delivery.State != 0 {
-		u.system.config.Observe(DeliveryConcluded{User: u.key, Delivery: r.delivery})
+		u.system.observe(DeliveryConcluded{User: u.key, Delivery: r.delivery, AcceptedAt: n.AcceptedAt, SendAt: n.SendAt, Trace: n.Trace})
 	}
 }
 
@@ -312,16 +329,19 @@ func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	if b == nil || b.generation != c.generation || !b.drop(work) {
 		return // it was given to a later generation too
 	}
-	u.close(ctx, work, c.delivery, c.registered)
+	var events []push.Event
+	over := c.delivery.State == push.StateGone && !b.subscription.RegisteredAt.After(c.registered) // or the store keeps it, too
+	if over && !b.removed && u.system.keepsEvents() {
+		events = []push.Event{subscriptionEvent(b.subscription, push.EventSubscriptionRemoved, "gone: "+c.delivery.Reason)}
+	}
+	u.close(ctx, work, c.delivery, c.registered, events...)
 	switch c.delivery.State {
 	case push.StateDelivered:
 		u.noteSeen(ctx, b)
 	case push.StateGone:
-		if b.subscription.RegisteredAt.After(c.registered) {
-			break // and the store keeps it, too
+		if over {
+			u.lose(ctx, b)
 		}
-		b.removed = true
-		u.concludeOff(ctx, b, push.StateGone)
 	case push.StateRejected:
 		if c.keyMismatch && !b.subscription.KeyMismatch {
 			b.subscription.KeyMismatch = true
@@ -331,6 +351,17 @@ func (u *user) onConcluded(ctx actor.Context, c *concluded) {
 	u.tidy(ctx, b)
 	u.letGo(ctx, work)
 	u.fetchMore(ctx)
+}
+
+// lose lets a subscription go that the push service ended. What it still has
+// to conclude ends as gone, too.
+func (u *user) lose(ctx actor.Context, b *branch) {
+	b.removed = true
+	if u.ended == nil {
+		u.ended = make(map[push.Digest]time.Time)
+	}
+	u.ended[b.subscription.Digest] = b.subscription.RegisteredAt
+	u.concludeOff(ctx, b, push.StateGone)
 }
 
 // drop takes a notification out of the branch's work, if it is there.
@@ -364,14 +395,15 @@ func (u *user) tidy(ctx actor.Context, b *branch) {
 }
 
 // close records a delivery. With its last one, the notification is finished.
-// Registered is when what is gone was registered, if it is.
-func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery, registered time.Time) {
+// Registered is when what is gone was registered, if it is; events are what
+// else there is to tell.
+func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery, registered time.Time, events ...push.Event) {
 	delete(work.live, delivery.Subscription)
 	finished := work.left == 0 && len(work.off) == 0
 	if finished {
 		delete(u.open, work.notification.ID)
 	}
-	u.record(ctx, &record{user: u.key, delivery: delivery, registered: registered, finished: finished})
+	u.recordEnd(ctx, work.notification, &record{user: u.key, delivery: delivery, registered: registered, finished: finished, events: events})
 }
 
 // conclude records what became of a notification at a branch that holds it no
@@ -417,9 +449,14 @@ func (u *user) named(b *branch) store.UserSubscription {
 	return store.UserSubscription{User: u.key, Digest: b.subscription.Digest}
 }
 
-func (u *user) onProgressed(p *progressed) {
-	if work := u.open[p.id]; work != nil {
-		work.progress(p.digest, p.at)
+func (u *user) onProgressed(ctx actor.Context, p *progressed) {
+	b, work := u.branches[p.digest], u.open[p.id]
+	if b == nil || work == nil {
+		return
+	}
+	work.progress(p.digest, p.at)
+	if u.system.keepsEvents() {
+		u.record(ctx, &record{user: u.key, events: []push.Event{attemptEvent(b.subscription, p.id, p.at)}})
 	}
 }
 
@@ -477,7 +514,7 @@ func (u *user) onInspect(ctx actor.Context, ask *inspect) {
 	refs := make(map[string]childRef, len(u.branches))
 	for _, b := range u.branches {
 		name := branchName(b.subscription)
-		ref := childRef{name: name, pid: b.pid, restarts: b.failures.total, kind: "subscription"}
+		ref := b.failures.ref("subscription", name, b.pid)
 		switch {
 		case b.pid != nil:
 		case b.standing == resting:

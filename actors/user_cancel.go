@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 // How a user takes a notification back.
@@ -49,15 +50,41 @@ func (u *user) onCancel(ctx actor.Context, c *cancel) {
 
 // cancelUnopened cancels what waits for the cache, or in the store.
 func (u *user) cancelUnopened(ctx actor.Context, c *cancel) {
-	d := &deliver{notification: c.notification, done: c.done}
-	if i := slices.IndexFunc(u.waiting, func(w *deliver) bool { return w.notification.ID == c.notification.ID }); i >= 0 {
-		d.done, d.askers = u.waiting[i].done, u.waiting[i].askers
-		u.waiting[i] = d
-	} else if !u.current {
-		u.waiting = append(u.waiting, d)
+	d := u.takeWaiting(c.notification.ID)
+	switch {
+	case d == nil && c.turn == 0:
+		ctx.Send(c.asker, &missing{turn: c.missed})
+		return
+	case d == nil:
+		d = &deliver{notification: c.notification, done: c.done}
 	}
 	d.askers = append(slices.Clone(d.askers), c.asker)
 	if u.current {
 		u.fanOut(ctx, d)
+	} else {
+		u.waiting = append(u.waiting, d)
 	}
+}
+
+// takeWaiting takes out a notification that waits for the cache: by itself, or
+// in a page of what was parked. Nil if it does not.
+func (u *user) takeWaiting(id push.ID) *deliver {
+	if i := slices.IndexFunc(u.waiting, func(d *deliver) bool { return d.notification.ID == id }); i >= 0 {
+		found := *u.waiting[i]
+		u.waiting = slices.Delete(slices.Clone(u.waiting), i, i+1)
+		return &found
+	}
+	held := u.returns.held
+	if held == nil {
+		return nil
+	}
+	i := slices.IndexFunc(held.pending, func(p store.Pending) bool { return p.Notification.ID == id })
+	if i < 0 {
+		return nil
+	}
+	found := held.pending[i]
+	rest := *held
+	rest.pending = slices.Delete(slices.Clone(held.pending), i, i+1)
+	u.returns.held = &rest
+	return &deliver{notification: found.Notification, done: found.Done}
 }

@@ -26,9 +26,9 @@ func (u *user) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, child *
 		return
 	}
 	now := time.Now()
-	row := b.failures.add(now)
+	row := b.failures.add(now, reason)
 	pause := backoff(reviveBase, reviveLimit, row)
-	u.system.config.Observe(failureOf(u.system, child, reason, b.failures.total, pause))
+	u.system.observe(failureOf(u.system, child, reason, b.failures.total, pause))
 	b.pid = nil
 	// Sent by a timer, so that it comes after every message that the crashed
 	// one had sent before.

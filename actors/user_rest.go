@@ -59,13 +59,17 @@ func (u *user) onRested(ctx actor.Context, r *rested) {
 		u.tidy(ctx, b)
 		return
 	}
+	var events []push.Event
+	if r.tried && !first.cancelled && u.system.keepsEvents() {
+		events = []push.Event{attemptEvent(b.subscription, r.id, r.at)}
+	}
 	u.rest(ctx, b, push.Rest{
 		Until:        r.at.next.Truncate(time.Millisecond),
 		Notification: r.id,
 		Attempts:     r.at.attempts,
 		Status:       r.at.result.Status,
 		Reason:       r.at.result.Reason,
-	})
+	}, events...)
 	work := b.work
 	b.work = nil
 	for _, w := range work {
@@ -81,10 +85,11 @@ func (u *user) onRested(ctx actor.Context, r *rested) {
 	u.fetchMore(ctx)
 }
 
-// rest begins a rest, or with the zero Rest ends it. The timer is for what is
+// rest begins a rest, or with the zero Rest ends it; events are what else there
+// is to tell. The timer is for what is
 // put off and still in memory because it is in hand elsewhere; the store does
 // not know that it is due.
-func (u *user) rest(ctx actor.Context, b *branch, rest push.Rest) {
+func (u *user) rest(ctx actor.Context, b *branch, rest push.Rest, events ...push.Event) {
 	b.stopTimer()
 	b.subscription.Rest = rest
 	b.standing = awake
@@ -92,7 +97,7 @@ func (u *user) rest(ctx actor.Context, b *branch, rest push.Rest) {
 		b.standing = resting
 		b.timer = u.system.after(time.Until(rest.Until), ctx.Self(), &wake{})
 	}
-	u.record(ctx, &record{user: u.key, change: store.SubscriptionRest{UserSubscription: u.named(b), Rest: rest}})
+	u.record(ctx, &record{user: u.key, change: store.SubscriptionRest{UserSubscription: u.named(b), Rest: rest}, events: events})
 }
 
 func (b *branch) stopTimer() {
