@@ -59,6 +59,9 @@ type Action struct {
 
 // Actor defines model for Actor.
 type Actor struct {
+	// Cause lane: why it is paused
+	Cause string `json:"cause,omitempty,omitzero"`
+
 	// Children How many it has
 	Children int `json:"children"`
 
@@ -69,6 +72,10 @@ type Actor struct {
 	InFlight int    `json:"in_flight"`
 	Kind     string `json:"kind"`
 
+	// LastFailure What it panicked with last
+	LastFailure   string     `json:"last_failure,omitempty,omitzero"`
+	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
+
 	// LastOutcome Of its last send
 	LastOutcome   string     `json:"last_outcome,omitempty,omitzero"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -77,11 +84,34 @@ type Actor struct {
 	// Queue Work that waits in it
 	Queue int `json:"queue"`
 
+	// Reason lane: what the push host said. webhook: what came of the last request that was not taken.
+	Reason string `json:"reason,omitempty,omitzero"`
+
 	// Restarts How often it failed and was started anew
 	Restarts int `json:"restarts"`
 
 	// State What it is doing, in a few words
 	State string `json:"state"`
+}
+
+// ActorFailure defines model for ActorFailure.
+type ActorFailure struct {
+	At   time.Time `json:"at"`
+	Path string    `json:"path"`
+
+	// Reason What it panicked with. The log has the stack.
+	Reason string `json:"reason"`
+
+	// Restarts How often it failed so far
+	Restarts int `json:"restarts"`
+}
+
+// ActorList defines model for ActorList.
+type ActorList struct {
+	Actors []Actor `json:"actors"`
+
+	// More There are more than these
+	More bool `json:"more,omitempty,omitzero"`
 }
 
 // ActorPage defines model for ActorPage.
@@ -114,6 +144,9 @@ type App struct {
 
 	// VapidSubject How push services reach the operator
 	VapidSubject string `json:"vapid_subject"`
+
+	// Webhooks By name
+	Webhooks []Webhook `json:"webhooks"`
 }
 
 // AppChange defines model for AppChange.
@@ -128,6 +161,22 @@ type AppChange struct {
 // AppList defines model for AppList.
 type AppList struct {
 	Apps []App `json:"apps"`
+}
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	At            time.Time  `json:"at"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+
+	// Number Of the attempt, from 1
+	Number int `json:"number,omitempty,omitzero"`
+
+	// Outcome `delivered`, `retry`, `gone`, `rejected` or `refused`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty,omitzero"`
+
+	// Status The HTTP status. Absent if there was no answer.
+	Status int `json:"status,omitempty,omitzero"`
 }
 
 // BatchResult Either `id` and `user` of what was accepted, or the `problem`.
@@ -197,9 +246,19 @@ type CreatedKey struct {
 	Id        string    `json:"id"`
 
 	// Key The key itself. It is not shown again.
-	Key    string   `json:"key"`
-	Name   string   `json:"name"`
+	Key  string `json:"key"`
+	Name string `json:"name"`
+
+	// Rate How many notifications and other requests it may make a second; 0 for as many as BELFRY_KEY_RATE says.
+	Rate   int      `json:"rate"`
 	Scopes []string `json:"scopes"`
+}
+
+// CreatedWebhook defines model for CreatedWebhook.
+type CreatedWebhook struct {
+	// Secret What it signs with: `whsec_` and base64. It is not shown again, and absent if it has the one that it had; PUT it again with a `secret` of yours to replace it.
+	Secret  string  `json:"secret,omitempty,omitzero"`
+	Webhook Webhook `json:"webhook"`
 }
 
 // Credential defines model for Credential.
@@ -251,6 +310,12 @@ type Delivery struct {
 	// Attempts How often it was tried
 	Attempts int `json:"attempts"`
 
+	// ClickedAt When the browser said that the user clicked it
+	ClickedAt *time.Time `json:"clicked_at,omitempty"`
+
+	// ClosedAt When the browser said that the user closed it
+	ClosedAt *time.Time `json:"closed_at,omitempty"`
+
 	// DoneAt When it became final
 	DoneAt *time.Time `json:"done_at,omitempty"`
 
@@ -267,6 +332,9 @@ type Delivery struct {
 	// Reason Why, in a few words, where there is something to say
 	Reason string `json:"reason,omitempty,omitzero"`
 
+	// ShownAt When the browser said that it showed it, if `receipts` asked for that
+	ShownAt *time.Time `json:"shown_at,omitempty"`
+
 	// State Not final: `queued` (for its turn, or being sent), `waiting` (to be tried again).
 	// Final: `delivered` (the push service took it), `gone` (the push service ended the subscription, which was removed),
 	// `rejected` (the push service will never take this message), `expired`, `unsubscribed` (the subscription was
@@ -279,6 +347,76 @@ type Delivery struct {
 
 	// Subscription The subscription's ID. Absent with `no_subscription`.
 	Subscription string `json:"subscription,omitempty,omitzero"`
+}
+
+// Event defines model for Event.
+type Event struct {
+	// At When it happened
+	At time.Time `json:"at"`
+
+	// Attempts How often it was tried so far
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// Cause Why a lane paused
+	Cause string `json:"cause,omitempty,omitzero"`
+
+	// Host The push host
+	Host string `json:"host,omitempty,omitzero"`
+
+	// Id Its place in the feed: a UUID version 7. IDs sort in the order of events.
+	Id   string `json:"id"`
+	Kind string `json:"kind,omitempty,omitzero"`
+	Lane string `json:"lane,omitempty,omitzero"`
+
+	// MessageId What the push service calls the message
+	MessageId string `json:"message_id,omitempty,omitzero"`
+
+	// MovedFrom The user who had the subscription before
+	MovedFrom     string     `json:"moved_from,omitempty,omitzero"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	Notification  string     `json:"notification,omitempty,omitzero"`
+	Reason        string     `json:"reason,omitempty,omitzero"`
+
+	// Status The HTTP status of the last attempt
+	Status       int    `json:"status,omitempty,omitzero"`
+	Subscription string `json:"subscription,omitempty,omitzero"`
+
+	// Type Final states of a delivery, as in `GET /v1/notifications/{id}`. `delivery.retrying`: an attempt failed and another
+	// follows. `delivery.refused`: the push service refused the app's credentials, and another attempt follows.
+	// `delivery.shown`, `clicked`, `closed`: receipts.
+	Type string `json:"type"`
+
+	// Until Until when a lane is paused
+	Until *time.Time `json:"until,omitempty"`
+
+	// User Whom it concerns. Absent for lanes.
+	User string `json:"user,omitempty,omitzero"`
+}
+
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Events []Event `json:"events"`
+
+	// Next `after` for what comes next. Keep it: it goes on from there after any pause that is shorter than events are kept.
+	Next string `json:"next"`
+}
+
+// Explanation defines model for Explanation.
+type Explanation struct {
+	Notification Notification `json:"notification,omitempty,omitzero"`
+
+	// Recent Without `notification`, the user's newest ones, the newest first, at most 20.
+	Recent []Notification `json:"recent,omitempty,omitzero"`
+
+	// RecentSince How far back `recent` goes. Absent if that is as far as notifications are kept.
+	RecentSince *time.Time `json:"recent_since,omitempty"`
+
+	// Subscriptions Each of the user's subscriptions, and those that have ended since the notification was sent to them.
+	Subscriptions []SubscriptionExplanation `json:"subscriptions"`
+
+	// Summary The answer in sentences, the most important first.
+	Summary []string `json:"summary"`
+	User    string   `json:"user"`
 }
 
 // FCMOptions What is for FCM alone.
@@ -308,12 +446,27 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	Id        string    `json:"id"`
 	Name      string    `json:"name"`
-	Scopes    []string  `json:"scopes"`
+
+	// Rate How many notifications and other requests it may make a second; 0 for as many as BELFRY_KEY_RATE says.
+	Rate   int      `json:"rate"`
+	Scopes []string `json:"scopes"`
 }
 
 // KeyList defines model for KeyList.
 type KeyList struct {
 	Keys []Key `json:"keys"`
+}
+
+// LaneState The way to the push host, where it is not open.
+type LaneState struct {
+	// Cause Why it is paused
+	Cause string `json:"cause,omitempty,omitzero"`
+	Name  string `json:"name"`
+
+	// Reason What the push host said
+	Reason string     `json:"reason,omitempty,omitzero"`
+	State  string     `json:"state"`
+	Until  *time.Time `json:"until,omitempty"`
 }
 
 // NewApp defines model for NewApp.
@@ -372,6 +525,10 @@ type NewKey struct {
 	// Name What it is for, in your words
 	Name string `json:"name,omitempty,omitzero"`
 
+	// Rate How many notifications and other requests it may make a second, on average; ten times as many, and at least 1,000, at
+	// once. More are refused with 429. 0 for as many as BELFRY_KEY_RATE says.
+	Rate int `json:"rate,omitempty,omitzero"`
+
 	// Scopes `send` notifications; `subscribe`: register and forget users' subscriptions and make user tokens; `read`;
 	// `admin`: everything, and the app's keys, settings and credentials.
 	Scopes []string `json:"scopes"`
@@ -426,6 +583,11 @@ type NewNotifications struct {
 	// `image`. Not for FCM and browsers.
 	MutableContent bool `json:"mutable_content,omitempty,omitzero"`
 
+	// Receipts What browsers are to tell: that it was `shown`, `clicked`, or `closed` without a click. Each of them makes a request
+	// from every browser. The service worker tells it, so it shows such a notification itself even where the browser
+	// could (Declarative Web Push). Not for phones' apps. Default, nothing.
+	Receipts []string `json:"receipts,omitempty,omitzero"`
+
 	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
 	// notifications have no place in the order of the others.
 	SendAt string `json:"send_at,omitempty,omitzero"`
@@ -460,10 +622,33 @@ type NewNotifications struct {
 	Users []string `json:"users,omitempty,omitzero"`
 }
 
+// NewReceipt defines model for NewReceipt.
+type NewReceipt struct {
+	Event string `json:"event"`
+
+	// Token `receipt` of the message
+	Token string `json:"token"`
+}
+
 // NewUserToken defines model for NewUserToken.
 type NewUserToken struct {
 	// Ttl How long it is valid, in seconds.
 	Ttl *int `json:"ttl,omitempty"`
+}
+
+// NewWebhook defines model for NewWebhook.
+type NewWebhook struct {
+	// Private The URL may lead into the operator's own network, and may be http. Only the operator may say so.
+	Private bool `json:"private,omitempty,omitzero"`
+
+	// Secret `whsec_` and 24 to 64 bytes in base64, to sign with. Default: the one it has, or a new one of 32.
+	Secret string `json:"secret,omitempty,omitzero"`
+
+	// Types Only these types of event. Default, all.
+	Types []string `json:"types,omitempty,omitzero"`
+
+	// Url Where to send events. https; http only with `private`.
+	Url string `json:"url"`
 }
 
 // Notification defines model for Notification.
@@ -491,6 +676,35 @@ type NotificationBatch struct {
 // Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
 // be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 type Origins = []string
+
+// Overview defines model for Overview.
+type Overview struct {
+	// ActiveSince When this process became the active one
+	ActiveSince time.Time `json:"active_since"`
+
+	// Actors How many there are by kind
+	Actors map[string]int `json:"actors"`
+	At     time.Time      `json:"at"`
+
+	// Backlog Notifications that are accepted and not finished, about
+	Backlog int `json:"backlog"`
+
+	// Counters From `active_since`: `accepted`, `attempts`, the attempts by outcome (`attempt.delivered`, `attempt.retry`, …), the deliveries by state (`delivery.delivered`, …), `commits`, `commit_nanoseconds`, `restarts`, `store_failures`.
+	Counters map[string]int64 `json:"counters"`
+
+	// Failures The last 20 panics, the newest first
+	Failures []ActorFailure `json:"failures"`
+
+	// Lanes The 20 that are not open, or have the most to do, first
+	Lanes []Actor `json:"lanes"`
+
+	// LanesMore How many there are beside these
+	LanesMore int    `json:"lanes_more,omitempty,omitzero"`
+	Version   string `json:"version"`
+
+	// WaitingForCommit Notifications whose senders wait for their answer
+	WaitingForCommit int `json:"waiting_for_commit"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -592,6 +806,23 @@ type Subscription struct {
 	User  string `json:"user"`
 }
 
+// SubscriptionExplanation defines model for SubscriptionExplanation.
+type SubscriptionExplanation struct {
+	// Attempts Every attempt that is known, the oldest first. Those that failed are known for as long as events are kept.
+	Attempts []Attempt `json:"attempts"`
+	Delivery Delivery  `json:"delivery,omitempty,omitzero"`
+	Host     string    `json:"host"`
+	Id       string    `json:"id"`
+	Kind     string    `json:"kind"`
+
+	// Lane The way to the push host, where it is not open.
+	Lane         LaneState    `json:"lane,omitempty,omitzero"`
+	Subscription Subscription `json:"subscription,omitempty,omitzero"`
+
+	// Summary What became of it there and why
+	Summary string `json:"summary"`
+}
+
 // SubscriptionID The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
 type SubscriptionID = string
 
@@ -617,6 +848,47 @@ type VAPIDKey struct {
 	PublicKey string `json:"public_key"`
 }
 
+// Webhook defines model for Webhook.
+type Webhook struct {
+	// Attempts How often the first events that wait were tried
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// BehindSince When the first event that waits happened
+	BehindSince *time.Time `json:"behind_since,omitempty"`
+
+	// CreatedAt When it was given, or replaced last
+	CreatedAt     time.Time  `json:"created_at"`
+	Name          string     `json:"name"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	Private       bool       `json:"private"`
+
+	// Reason What came of the last request that was not taken
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// State `idle`, `sending`, `retrying` or `ended`; `unknown` if it does not tell now
+	State string `json:"state"`
+
+	// Types Empty for all
+	Types []string `json:"types"`
+
+	// Url Without what may be a secret in it: the query
+	Url string `json:"url"`
+}
+
+// WebhookTest defines model for WebhookTest.
+type WebhookTest struct {
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Status Absent if there was no answer
+	Status int `json:"status,omitempty,omitzero"`
+
+	// Taken It answered 2xx in time
+	Taken bool `json:"taken"`
+
+	// TookMs How long it took
+	TookMs int `json:"took_ms,omitempty,omitzero"`
+}
+
 // After defines model for After.
 type After = string
 
@@ -634,6 +906,9 @@ type Limit = int
 
 // User defines model for User.
 type User = string
+
+// WebhookName defines model for WebhookName.
+type WebhookName = string
 
 // Error defines model for Error.
 type Error = Problem
@@ -660,6 +935,33 @@ type GetActorParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// SearchActorsParams defines parameters for SearchActors.
+type SearchActorsParams struct {
+	// Q A part of the name: of a user's id, an app or a push host. Letters of any case.
+	Q string `form:"q" json:"q"`
+
+	// Limit How many children to list at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// After `next` of the answer before, or the `id` of an event. Without it, the oldest event that is kept; `latest` for what happens from now on.
+	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Types Only these types, separated by commas: `delivery.gone,lane.paused`.
+	Types string `form:"types,omitempty" json:"types,omitempty,omitzero"`
+
+	// Limit How many events to list at most.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Wait How long to wait for an event, in seconds.
+	Wait int `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+
+	// LastEventID For `text/event-stream`: as `after`, which it goes before.
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
@@ -674,6 +976,12 @@ type CreateKeyParams struct {
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// RotateKeyParams defines parameters for RotateKey.
+type RotateKeyParams struct {
 	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
 	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
 }
@@ -695,6 +1003,12 @@ type CreateNotificationBatchParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// ExplainUserParams defines parameters for ExplainUser.
+type ExplainUserParams struct {
+	// Notification The notification's ID.
+	Notification string `form:"notification,omitempty" json:"notification,omitempty,omitzero"`
+}
+
 // CreateAppJSONRequestBody defines body for CreateApp for application/json ContentType.
 type CreateAppJSONRequestBody = NewApp
 
@@ -703,6 +1017,9 @@ type UpdateAppJSONRequestBody = AppChange
 
 // PutCredentialJSONRequestBody defines body for PutCredential for application/json ContentType.
 type PutCredentialJSONRequestBody = NewCredential
+
+// PutWebhookJSONRequestBody defines body for PutWebhook for application/json ContentType.
+type PutWebhookJSONRequestBody = NewWebhook
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
@@ -715,6 +1032,9 @@ type CreateNotificationsJSONRequestBody = NewNotifications
 
 // CreateNotificationBatchJSONRequestBody defines body for CreateNotificationBatch for application/json ContentType.
 type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
+
+// CreateReceiptJSONRequestBody defines body for CreateReceipt for application/json ContentType.
+type CreateReceiptJSONRequestBody = NewReceipt
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
 type PutSubscriptionJSONRequestBody = Registration
@@ -730,6 +1050,12 @@ type ServerInterface interface {
 	// GetActor An actor of the live tree and its children
 	// (GET /debug/actors/{path})
 	GetActor(w http.ResponseWriter, r *http.Request, path string, params GetActorParams)
+	// GetOverview The whole tree in figures
+	// (GET /debug/overview)
+	GetOverview(w http.ResponseWriter, r *http.Request)
+	// SearchActors Live users and lanes by a part of their name
+	// (GET /debug/search)
+	SearchActors(w http.ResponseWriter, r *http.Request, params SearchActorsParams)
 	// GetHealth Whether the process is alive
 	// (GET /healthz)
 	GetHealth(w http.ResponseWriter, r *http.Request)
@@ -757,12 +1083,27 @@ type ServerInterface interface {
 	// PutCredential Give what the app proves itself with to APNs or FCM
 	// (PUT /v1/apps/{app}/credentials/{name})
 	PutCredential(w http.ResponseWriter, r *http.Request, app AppName, name CredentialName)
+	// RotateTokenSecret End every user token, renewal token and receipt token of the app, at once
+	// (POST /v1/apps/{app}/token-secret)
+	RotateTokenSecret(w http.ResponseWriter, r *http.Request, app AppName)
 	// CreateVAPIDKey Make a new VAPID key, and make it the current one
 	// (POST /v1/apps/{app}/vapid-keys)
 	CreateVAPIDKey(w http.ResponseWriter, r *http.Request, app AppName)
+	// DeleteWebhook Remove a webhook, at once
+	// (DELETE /v1/apps/{app}/webhooks/{name})
+	DeleteWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName)
+	// PutWebhook Have the app's events sent to a URL
+	// (PUT /v1/apps/{app}/webhooks/{name})
+	PutWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName)
+	// TestWebhook Send a webhook a message without events, and see what it answers
+	// (POST /v1/apps/{app}/webhooks/{name}/test)
+	TestWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName)
 	// GetConfig What the snippet needs to subscribe a browser
 	// (GET /v1/config)
 	GetConfig(w http.ResponseWriter, r *http.Request)
+	// ListEvents What happened, in order
+	// (GET /v1/events)
+	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
 	// ListKeys The app's API keys
 	// (GET /v1/keys)
 	ListKeys(w http.ResponseWriter, r *http.Request, params ListKeysParams)
@@ -772,6 +1113,9 @@ type ServerInterface interface {
 	// DeleteKey Revoke an API key, at once
 	// (DELETE /v1/keys/{id})
 	DeleteKey(w http.ResponseWriter, r *http.Request, id string, params DeleteKeyParams)
+	// RotateKey Make a new API key in place of another, which ends at once
+	// (POST /v1/keys/{id}/rotate)
+	RotateKey(w http.ResponseWriter, r *http.Request, id string, params RotateKeyParams)
 	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	// (DELETE /v1/me/subscriptions)
 	DeleteMySubscription(w http.ResponseWriter, r *http.Request, params DeleteMySubscriptionParams)
@@ -790,9 +1134,15 @@ type ServerInterface interface {
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(w http.ResponseWriter, r *http.Request, id string)
+	// CreateReceipt Tell that a notification was shown, clicked or closed
+	// (POST /v1/receipts)
+	CreateReceipt(w http.ResponseWriter, r *http.Request)
 	// DeleteUser Forget a user
 	// (DELETE /v1/users/{user})
 	DeleteUser(w http.ResponseWriter, r *http.Request, user User)
+	// ExplainUser Why a user did, or did not, get a notification
+	// (GET /v1/users/{user}/explain)
+	ExplainUser(w http.ResponseWriter, r *http.Request, user User, params ExplainUserParams)
 	// ListSubscriptions Where a user can be reached
 	// (GET /v1/users/{user}/subscriptions)
 	ListSubscriptions(w http.ResponseWriter, r *http.Request, user User)
@@ -802,6 +1152,9 @@ type ServerInterface interface {
 	// DeleteSubscription Remove a user's subscription
 	// (DELETE /v1/users/{user}/subscriptions/{id})
 	DeleteSubscription(w http.ResponseWriter, r *http.Request, user User, id SubscriptionID)
+	// RevokeUserTokens End all of a user's tokens, at once
+	// (DELETE /v1/users/{user}/tokens)
+	RevokeUserTokens(w http.ResponseWriter, r *http.Request, user User)
 	// CreateUserToken Make a token with which a browser or phone registers itself for a user
 	// (POST /v1/users/{user}/tokens)
 	CreateUserToken(w http.ResponseWriter, r *http.Request, user User)
@@ -908,6 +1261,66 @@ func (siw *ServerInterfaceWrapper) GetActor(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetActor(w, r, path, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOverview operation middleware
+func (siw *ServerInterfaceWrapper) GetOverview(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOverview(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchActors operation middleware
+func (siw *ServerInterfaceWrapper) SearchActors(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchActorsParams
+
+	// ------------- Required query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchActors(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1109,6 +1522,32 @@ func (siw *ServerInterfaceWrapper) PutCredential(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// RotateTokenSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateTokenSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateTokenSecret(w, r, app)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // CreateVAPIDKey operation middleware
 func (siw *ServerInterfaceWrapper) CreateVAPIDKey(w http.ResponseWriter, r *http.Request) {
 
@@ -1135,11 +1574,209 @@ func (siw *ServerInterfaceWrapper) CreateVAPIDKey(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteWebhook operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name WebhookName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhook(w, r, app, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutWebhook operation middleware
+func (siw *ServerInterfaceWrapper) PutWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name WebhookName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutWebhook(w, r, app, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhook operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "app" -------------
+	var app AppName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "app", r.PathValue("app"), &app, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name WebhookName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", r.PathValue("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhook(w, r, app, name)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetConfig operation middleware
 func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConfig(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "types" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "types", r.URL.Query(), &params.Types, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "types"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "types", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", r.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "wait"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "wait", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListEvents(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1248,6 +1885,48 @@ func (siw *ServerInterfaceWrapper) DeleteKey(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DeleteKey(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateKey operation middleware
+func (siw *ServerInterfaceWrapper) RotateKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateKeyParams
+
+	// ------------- Optional query parameter "app" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "app", r.URL.Query(), &params.App, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "app"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateKey(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1438,6 +2117,20 @@ func (siw *ServerInterfaceWrapper) GetNotification(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// CreateReceipt operation middleware
+func (siw *ServerInterfaceWrapper) CreateReceipt(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateReceipt(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteUser operation middleware
 func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Request) {
 
@@ -1455,6 +2148,48 @@ func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DeleteUser(w, r, user)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExplainUser operation middleware
+func (siw *ServerInterfaceWrapper) ExplainUser(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user User
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExplainUserParams
+
+	// ------------- Optional query parameter "notification" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "notification", r.URL.Query(), &params.Notification, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "notification"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "notification", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExplainUser(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1542,6 +2277,32 @@ func (siw *ServerInterfaceWrapper) DeleteSubscription(w http.ResponseWriter, r *
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DeleteSubscription(w, r, user, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeUserTokens operation middleware
+func (siw *ServerInterfaceWrapper) RevokeUserTokens(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user User
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeUserTokens(w, r, user)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1702,13 +2463,17 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/notifications/{id}", wrapper.CancelNotification)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/notifications/{id}", wrapper.GetNotification)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/users/{user}", wrapper.DeleteUser)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/users/{user}/explain", wrapper.ExplainUser)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/users/{user}/subscriptions", wrapper.ListSubscriptions)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/users/{user}/subscriptions", wrapper.PutSubscription)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/users/{user}/subscriptions/{id}", wrapper.DeleteSubscription)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/users/{user}/tokens", wrapper.RevokeUserTokens)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/users/{user}/tokens", wrapper.CreateUserToken)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/me/subscriptions", wrapper.DeleteMySubscription)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/me/subscriptions", wrapper.PutMySubscription)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/config", wrapper.GetConfig)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/receipts", wrapper.CreateReceipt)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/events", wrapper.ListEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/apps", wrapper.ListApps)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps", wrapper.CreateApp)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/apps/{app}", wrapper.GetApp)
@@ -1716,9 +2481,16 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps/{app}/vapid-keys", wrapper.CreateVAPIDKey)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/apps/{app}/credentials/{name}", wrapper.DeleteCredential)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/apps/{app}/credentials/{name}", wrapper.PutCredential)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps/{app}/token-secret", wrapper.RotateTokenSecret)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/apps/{app}/webhooks/{name}", wrapper.DeleteWebhook)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/v1/apps/{app}/webhooks/{name}", wrapper.PutWebhook)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/apps/{app}/webhooks/{name}/test", wrapper.TestWebhook)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/keys", wrapper.ListKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys", wrapper.CreateKey)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/v1/keys/{id}", wrapper.DeleteKey)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/keys/{id}/rotate", wrapper.RotateKey)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/debug/overview", wrapper.GetOverview)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/debug/search", wrapper.SearchActors)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/debug/actors", wrapper.GetRootActor)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/debug/actors/{path}", wrapper.GetActor)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.GetMetrics)
@@ -1798,6 +2570,83 @@ type GetActordefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetActordefaultApplicationProblemPlusJSONResponse) VisitGetActorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewRequestObject struct {
+}
+
+type GetOverviewResponseObject interface {
+	VisitGetOverviewResponse(w http.ResponseWriter) error
+}
+
+type GetOverview200JSONResponse Overview
+
+func (response GetOverview200JSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOverviewdefaultApplicationProblemPlusJSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActorsRequestObject struct {
+	Params SearchActorsParams
+}
+
+type SearchActorsResponseObject interface {
+	VisitSearchActorsResponse(w http.ResponseWriter) error
+}
+
+type SearchActors200JSONResponse ActorList
+
+func (response SearchActors200JSONResponse) VisitSearchActorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SearchActorsdefaultApplicationProblemPlusJSONResponse) VisitSearchActorsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2145,6 +2994,39 @@ func (response PutCredentialdefaultApplicationProblemPlusJSONResponse) VisitPutC
 	return err
 }
 
+type RotateTokenSecretRequestObject struct {
+	App AppName `json:"app"`
+}
+
+type RotateTokenSecretResponseObject interface {
+	VisitRotateTokenSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateTokenSecret204Response struct {
+}
+
+func (response RotateTokenSecret204Response) VisitRotateTokenSecretResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RotateTokenSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateTokenSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateTokenSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateVAPIDKeyRequestObject struct {
 	App AppName `json:"app"`
 }
@@ -2184,6 +3066,135 @@ func (response CreateVAPIDKeydefaultApplicationProblemPlusJSONResponse) VisitCre
 	return err
 }
 
+type DeleteWebhookRequestObject struct {
+	App  AppName     `json:"app"`
+	Name WebhookName `json:"name"`
+}
+
+type DeleteWebhookResponseObject interface {
+	VisitDeleteWebhookResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhook204Response struct {
+}
+
+func (response DeleteWebhook204Response) VisitDeleteWebhookResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteWebhookdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhookRequestObject struct {
+	App  AppName     `json:"app"`
+	Name WebhookName `json:"name"`
+	Body *PutWebhookJSONRequestBody
+}
+
+type PutWebhookResponseObject interface {
+	VisitPutWebhookResponse(w http.ResponseWriter) error
+}
+
+type PutWebhook200JSONResponse CreatedWebhook
+
+func (response PutWebhook200JSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhook201JSONResponse CreatedWebhook
+
+func (response PutWebhook201JSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutWebhookdefaultApplicationProblemPlusJSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookRequestObject struct {
+	App  AppName     `json:"app"`
+	Name WebhookName `json:"name"`
+}
+
+type TestWebhookResponseObject interface {
+	VisitTestWebhookResponse(w http.ResponseWriter) error
+}
+
+type TestWebhook200JSONResponse WebhookTest
+
+func (response TestWebhook200JSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestWebhookdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConfigRequestObject struct {
 }
 
@@ -2211,6 +3222,45 @@ type GetConfigdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConfigdefaultApplicationProblemPlusJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventsRequestObject struct {
+	Params ListEventsParams
+}
+
+type ListEventsResponseObject interface {
+	VisitListEventsResponse(w http.ResponseWriter) error
+}
+
+type ListEvents200JSONResponse EventPage
+
+func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2324,6 +3374,46 @@ type DeleteKeydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeleteKeydefaultApplicationProblemPlusJSONResponse) VisitDeleteKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeyRequestObject struct {
+	Id     string `json:"id"`
+	Params RotateKeyParams
+}
+
+type RotateKeyResponseObject interface {
+	VisitRotateKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateKey201JSONResponse CreatedKey
+
+func (response RotateKey201JSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateKeydefaultApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2579,6 +3669,39 @@ func (response GetNotificationdefaultApplicationProblemPlusJSONResponse) VisitGe
 	return err
 }
 
+type CreateReceiptRequestObject struct {
+	Body *CreateReceiptJSONRequestBody
+}
+
+type CreateReceiptResponseObject interface {
+	VisitCreateReceiptResponse(w http.ResponseWriter) error
+}
+
+type CreateReceipt204Response struct {
+}
+
+func (response CreateReceipt204Response) VisitCreateReceiptResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CreateReceiptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateReceiptdefaultApplicationProblemPlusJSONResponse) VisitCreateReceiptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteUserRequestObject struct {
 	User User `json:"user"`
 }
@@ -2607,6 +3730,46 @@ type DeleteUserdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DeleteUserdefaultApplicationProblemPlusJSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainUserRequestObject struct {
+	User   User `json:"user"`
+	Params ExplainUserParams
+}
+
+type ExplainUserResponseObject interface {
+	VisitExplainUserResponse(w http.ResponseWriter) error
+}
+
+type ExplainUser200JSONResponse Explanation
+
+func (response ExplainUser200JSONResponse) VisitExplainUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainUserdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExplainUserdefaultApplicationProblemPlusJSONResponse) VisitExplainUserResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2745,6 +3908,39 @@ func (response DeleteSubscriptiondefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
+type RevokeUserTokensRequestObject struct {
+	User User `json:"user"`
+}
+
+type RevokeUserTokensResponseObject interface {
+	VisitRevokeUserTokensResponse(w http.ResponseWriter) error
+}
+
+type RevokeUserTokens204Response struct {
+}
+
+func (response RevokeUserTokens204Response) VisitRevokeUserTokensResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeUserTokensdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeUserTokensdefaultApplicationProblemPlusJSONResponse) VisitRevokeUserTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateUserTokenRequestObject struct {
 	User User `json:"user"`
 	Body *CreateUserTokenJSONRequestBody
@@ -2793,6 +3989,12 @@ type StrictServerInterface interface {
 	// GetActor An actor of the live tree and its children
 	// (GET /debug/actors/{path})
 	GetActor(ctx context.Context, request GetActorRequestObject) (GetActorResponseObject, error)
+	// GetOverview The whole tree in figures
+	// (GET /debug/overview)
+	GetOverview(ctx context.Context, request GetOverviewRequestObject) (GetOverviewResponseObject, error)
+	// SearchActors Live users and lanes by a part of their name
+	// (GET /debug/search)
+	SearchActors(ctx context.Context, request SearchActorsRequestObject) (SearchActorsResponseObject, error)
 	// GetHealth Whether the process is alive
 	// (GET /healthz)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
@@ -2820,12 +4022,27 @@ type StrictServerInterface interface {
 	// PutCredential Give what the app proves itself with to APNs or FCM
 	// (PUT /v1/apps/{app}/credentials/{name})
 	PutCredential(ctx context.Context, request PutCredentialRequestObject) (PutCredentialResponseObject, error)
+	// RotateTokenSecret End every user token, renewal token and receipt token of the app, at once
+	// (POST /v1/apps/{app}/token-secret)
+	RotateTokenSecret(ctx context.Context, request RotateTokenSecretRequestObject) (RotateTokenSecretResponseObject, error)
 	// CreateVAPIDKey Make a new VAPID key, and make it the current one
 	// (POST /v1/apps/{app}/vapid-keys)
 	CreateVAPIDKey(ctx context.Context, request CreateVAPIDKeyRequestObject) (CreateVAPIDKeyResponseObject, error)
+	// DeleteWebhook Remove a webhook, at once
+	// (DELETE /v1/apps/{app}/webhooks/{name})
+	DeleteWebhook(ctx context.Context, request DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error)
+	// PutWebhook Have the app's events sent to a URL
+	// (PUT /v1/apps/{app}/webhooks/{name})
+	PutWebhook(ctx context.Context, request PutWebhookRequestObject) (PutWebhookResponseObject, error)
+	// TestWebhook Send a webhook a message without events, and see what it answers
+	// (POST /v1/apps/{app}/webhooks/{name}/test)
+	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
 	// GetConfig What the snippet needs to subscribe a browser
 	// (GET /v1/config)
 	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
+	// ListEvents What happened, in order
+	// (GET /v1/events)
+	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// ListKeys The app's API keys
 	// (GET /v1/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
@@ -2835,6 +4052,9 @@ type StrictServerInterface interface {
 	// DeleteKey Revoke an API key, at once
 	// (DELETE /v1/keys/{id})
 	DeleteKey(ctx context.Context, request DeleteKeyRequestObject) (DeleteKeyResponseObject, error)
+	// RotateKey Make a new API key in place of another, which ends at once
+	// (POST /v1/keys/{id}/rotate)
+	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
 	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	// (DELETE /v1/me/subscriptions)
 	DeleteMySubscription(ctx context.Context, request DeleteMySubscriptionRequestObject) (DeleteMySubscriptionResponseObject, error)
@@ -2853,9 +4073,15 @@ type StrictServerInterface interface {
 	// GetNotification What became of a notification
 	// (GET /v1/notifications/{id})
 	GetNotification(ctx context.Context, request GetNotificationRequestObject) (GetNotificationResponseObject, error)
+	// CreateReceipt Tell that a notification was shown, clicked or closed
+	// (POST /v1/receipts)
+	CreateReceipt(ctx context.Context, request CreateReceiptRequestObject) (CreateReceiptResponseObject, error)
 	// DeleteUser Forget a user
 	// (DELETE /v1/users/{user})
 	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
+	// ExplainUser Why a user did, or did not, get a notification
+	// (GET /v1/users/{user}/explain)
+	ExplainUser(ctx context.Context, request ExplainUserRequestObject) (ExplainUserResponseObject, error)
 	// ListSubscriptions Where a user can be reached
 	// (GET /v1/users/{user}/subscriptions)
 	ListSubscriptions(ctx context.Context, request ListSubscriptionsRequestObject) (ListSubscriptionsResponseObject, error)
@@ -2865,6 +4091,9 @@ type StrictServerInterface interface {
 	// DeleteSubscription Remove a user's subscription
 	// (DELETE /v1/users/{user}/subscriptions/{id})
 	DeleteSubscription(ctx context.Context, request DeleteSubscriptionRequestObject) (DeleteSubscriptionResponseObject, error)
+	// RevokeUserTokens End all of a user's tokens, at once
+	// (DELETE /v1/users/{user}/tokens)
+	RevokeUserTokens(ctx context.Context, request RevokeUserTokensRequestObject) (RevokeUserTokensResponseObject, error)
 	// CreateUserToken Make a token with which a browser or phone registers itself for a user
 	// (POST /v1/users/{user}/tokens)
 	CreateUserToken(ctx context.Context, request CreateUserTokenRequestObject) (CreateUserTokenResponseObject, error)
@@ -2955,6 +4184,56 @@ func (sh *strictHandler) GetActor(w http.ResponseWriter, r *http.Request, path s
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetActorResponseObject); ok {
 		if err := validResponse.VisitGetActorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOverview operation middleware
+func (sh *strictHandler) GetOverview(w http.ResponseWriter, r *http.Request) {
+	var request GetOverviewRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOverview(ctx, request.(GetOverviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOverview")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOverviewResponseObject); ok {
+		if err := validResponse.VisitGetOverviewResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchActors operation middleware
+func (sh *strictHandler) SearchActors(w http.ResponseWriter, r *http.Request, params SearchActorsParams) {
+	var request SearchActorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchActors(ctx, request.(SearchActorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchActors")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchActorsResponseObject); ok {
+		if err := validResponse.VisitSearchActorsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3209,6 +4488,32 @@ func (sh *strictHandler) PutCredential(w http.ResponseWriter, r *http.Request, a
 	}
 }
 
+// RotateTokenSecret operation middleware
+func (sh *strictHandler) RotateTokenSecret(w http.ResponseWriter, r *http.Request, app AppName) {
+	var request RotateTokenSecretRequestObject
+
+	request.App = app
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateTokenSecret(ctx, request.(RotateTokenSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateTokenSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateTokenSecretResponseObject); ok {
+		if err := validResponse.VisitRotateTokenSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // CreateVAPIDKey operation middleware
 func (sh *strictHandler) CreateVAPIDKey(w http.ResponseWriter, r *http.Request, app AppName) {
 	var request CreateVAPIDKeyRequestObject
@@ -3235,6 +4540,94 @@ func (sh *strictHandler) CreateVAPIDKey(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// DeleteWebhook operation middleware
+func (sh *strictHandler) DeleteWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName) {
+	var request DeleteWebhookRequestObject
+
+	request.App = app
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhook(ctx, request.(DeleteWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutWebhook operation middleware
+func (sh *strictHandler) PutWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName) {
+	var request PutWebhookRequestObject
+
+	request.App = app
+	request.Name = name
+
+	var body PutWebhookJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutWebhook(ctx, request.(PutWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutWebhookResponseObject); ok {
+		if err := validResponse.VisitPutWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhook operation middleware
+func (sh *strictHandler) TestWebhook(w http.ResponseWriter, r *http.Request, app AppName, name WebhookName) {
+	var request TestWebhookRequestObject
+
+	request.App = app
+	request.Name = name
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhook(ctx, request.(TestWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookResponseObject); ok {
+		if err := validResponse.VisitTestWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetConfig operation middleware
 func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request) {
 	var request GetConfigRequestObject
@@ -3252,6 +4645,32 @@ func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
 		if err := validResponse.VisitGetConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListEvents operation middleware
+func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams) {
+	var request ListEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEvents(ctx, request.(ListEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
+		if err := validResponse.VisitListEventsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3338,6 +4757,33 @@ func (sh *strictHandler) DeleteKey(w http.ResponseWriter, r *http.Request, id st
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeleteKeyResponseObject); ok {
 		if err := validResponse.VisitDeleteKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateKey operation middleware
+func (sh *strictHandler) RotateKey(w http.ResponseWriter, r *http.Request, id string, params RotateKeyParams) {
+	var request RotateKeyRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateKey(ctx, request.(RotateKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
+		if err := validResponse.VisitRotateKeyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3520,6 +4966,37 @@ func (sh *strictHandler) GetNotification(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// CreateReceipt operation middleware
+func (sh *strictHandler) CreateReceipt(w http.ResponseWriter, r *http.Request) {
+	var request CreateReceiptRequestObject
+
+	var body CreateReceiptJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateReceipt(ctx, request.(CreateReceiptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateReceipt")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateReceiptResponseObject); ok {
+		if err := validResponse.VisitCreateReceiptResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteUser operation middleware
 func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user User) {
 	var request DeleteUserRequestObject
@@ -3539,6 +5016,33 @@ func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeleteUserResponseObject); ok {
 		if err := validResponse.VisitDeleteUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExplainUser operation middleware
+func (sh *strictHandler) ExplainUser(w http.ResponseWriter, r *http.Request, user User, params ExplainUserParams) {
+	var request ExplainUserRequestObject
+
+	request.User = user
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExplainUser(ctx, request.(ExplainUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExplainUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExplainUserResponseObject); ok {
+		if err := validResponse.VisitExplainUserResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -3625,6 +5129,32 @@ func (sh *strictHandler) DeleteSubscription(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DeleteSubscriptionResponseObject); ok {
 		if err := validResponse.VisitDeleteSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeUserTokens operation middleware
+func (sh *strictHandler) RevokeUserTokens(w http.ResponseWriter, r *http.Request, user User) {
+	var request RevokeUserTokensRequestObject
+
+	request.User = user
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeUserTokens(ctx, request.(RevokeUserTokensRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeUserTokens")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeUserTokensResponseObject); ok {
+		if err := validResponse.VisitRevokeUserTokensResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -25,6 +25,7 @@ type operation struct {
 
 	bodyOptional bool
 	bodyMax      int64 // bytes; 0 for maxBody
+	plainText    bool  // the body's media type may be text/plain, for which browsers ask no permission
 }
 
 // operations is by the pattern that the mux matched.
@@ -41,6 +42,17 @@ var operations = map[string]operation{
 	"PUT /v1/me/subscriptions":                   {needs: userToken, body: bodyOf[Registration], browser: true},
 	"DELETE /v1/me/subscriptions":                {needs: userToken, browser: true},
 	"GET /v1/config":                             {needs: anyone, browser: true},
+	"GET /v1/users/{user}/explain":               {needs: scopeRead},
+	"DELETE /v1/users/{user}/tokens":             {needs: scopeSubscribe},
+	"POST /v1/receipts":                          {needs: open, body: bodyOf[NewReceipt], browser: true, bodyMax: 1 << 10, plainText: true},
+	"GET /v1/events":                             {needs: scopeRead},
+	"POST /v1/apps/{app}/token-secret":           {needs: scopeAdmin},
+	"PUT /v1/apps/{app}/webhooks/{name}":         {needs: scopeAdmin, body: bodyOf[NewWebhook]},
+	"DELETE /v1/apps/{app}/webhooks/{name}":      {needs: scopeAdmin},
+	"POST /v1/apps/{app}/webhooks/{name}/test":   {needs: scopeAdmin},
+	"POST /v1/keys/{id}/rotate":                  {needs: scopeAdmin},
+	"GET /debug/overview":                        {needs: scopeAdmin, operator: true},
+	"GET /debug/search":                          {needs: scopeAdmin, operator: true},
 	"GET /v1/apps":                               {needs: scopeAdmin, operator: true},
 	"POST /v1/apps":                              {needs: scopeAdmin, operator: true, body: bodyOf[NewApp]},
 	"GET /v1/apps/{app}":                         {needs: scopeAdmin},

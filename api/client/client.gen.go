@@ -58,6 +58,9 @@ type Action struct {
 
 // Actor defines model for Actor.
 type Actor struct {
+	// Cause lane: why it is paused
+	Cause string `json:"cause,omitempty,omitzero"`
+
 	// Children How many it has
 	Children int `json:"children"`
 
@@ -68,6 +71,10 @@ type Actor struct {
 	InFlight int    `json:"in_flight"`
 	Kind     string `json:"kind"`
 
+	// LastFailure What it panicked with last
+	LastFailure   string     `json:"last_failure,omitempty,omitzero"`
+	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
+
 	// LastOutcome Of its last send
 	LastOutcome   string     `json:"last_outcome,omitempty,omitzero"`
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
@@ -76,11 +83,34 @@ type Actor struct {
 	// Queue Work that waits in it
 	Queue int `json:"queue"`
 
+	// Reason lane: what the push host said. webhook: what came of the last request that was not taken.
+	Reason string `json:"reason,omitempty,omitzero"`
+
 	// Restarts How often it failed and was started anew
 	Restarts int `json:"restarts"`
 
 	// State What it is doing, in a few words
 	State string `json:"state"`
+}
+
+// ActorFailure defines model for ActorFailure.
+type ActorFailure struct {
+	At   time.Time `json:"at"`
+	Path string    `json:"path"`
+
+	// Reason What it panicked with. The log has the stack.
+	Reason string `json:"reason"`
+
+	// Restarts How often it failed so far
+	Restarts int `json:"restarts"`
+}
+
+// ActorList defines model for ActorList.
+type ActorList struct {
+	Actors []Actor `json:"actors"`
+
+	// More There are more than these
+	More bool `json:"more,omitempty,omitzero"`
 }
 
 // ActorPage defines model for ActorPage.
@@ -113,6 +143,9 @@ type App struct {
 
 	// VapidSubject How push services reach the operator
 	VapidSubject string `json:"vapid_subject"`
+
+	// Webhooks By name
+	Webhooks []Webhook `json:"webhooks"`
 }
 
 // AppChange defines model for AppChange.
@@ -127,6 +160,22 @@ type AppChange struct {
 // AppList defines model for AppList.
 type AppList struct {
 	Apps []App `json:"apps"`
+}
+
+// Attempt defines model for Attempt.
+type Attempt struct {
+	At            time.Time  `json:"at"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+
+	// Number Of the attempt, from 1
+	Number int `json:"number,omitempty,omitzero"`
+
+	// Outcome `delivered`, `retry`, `gone`, `rejected` or `refused`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty,omitzero"`
+
+	// Status The HTTP status. Absent if there was no answer.
+	Status int `json:"status,omitempty,omitzero"`
 }
 
 // BatchResult Either `id` and `user` of what was accepted, or the `problem`.
@@ -196,9 +245,19 @@ type CreatedKey struct {
 	Id        string    `json:"id"`
 
 	// Key The key itself. It is not shown again.
-	Key    string   `json:"key"`
-	Name   string   `json:"name"`
+	Key  string `json:"key"`
+	Name string `json:"name"`
+
+	// Rate How many notifications and other requests it may make a second; 0 for as many as BELFRY_KEY_RATE says.
+	Rate   int      `json:"rate"`
 	Scopes []string `json:"scopes"`
+}
+
+// CreatedWebhook defines model for CreatedWebhook.
+type CreatedWebhook struct {
+	// Secret What it signs with: `whsec_` and base64. It is not shown again, and absent if it has the one that it had; PUT it again with a `secret` of yours to replace it.
+	Secret  string  `json:"secret,omitempty,omitzero"`
+	Webhook Webhook `json:"webhook"`
 }
 
 // Credential defines model for Credential.
@@ -250,6 +309,12 @@ type Delivery struct {
 	// Attempts How often it was tried
 	Attempts int `json:"attempts"`
 
+	// ClickedAt When the browser said that the user clicked it
+	ClickedAt *time.Time `json:"clicked_at,omitempty"`
+
+	// ClosedAt When the browser said that the user closed it
+	ClosedAt *time.Time `json:"closed_at,omitempty"`
+
 	// DoneAt When it became final
 	DoneAt *time.Time `json:"done_at,omitempty"`
 
@@ -266,6 +331,9 @@ type Delivery struct {
 	// Reason Why, in a few words, where there is something to say
 	Reason string `json:"reason,omitempty,omitzero"`
 
+	// ShownAt When the browser said that it showed it, if `receipts` asked for that
+	ShownAt *time.Time `json:"shown_at,omitempty"`
+
 	// State Not final: `queued` (for its turn, or being sent), `waiting` (to be tried again).
 	// Final: `delivered` (the push service took it), `gone` (the push service ended the subscription, which was removed),
 	// `rejected` (the push service will never take this message), `expired`, `unsubscribed` (the subscription was
@@ -278,6 +346,76 @@ type Delivery struct {
 
 	// Subscription The subscription's ID. Absent with `no_subscription`.
 	Subscription string `json:"subscription,omitempty,omitzero"`
+}
+
+// Event defines model for Event.
+type Event struct {
+	// At When it happened
+	At time.Time `json:"at"`
+
+	// Attempts How often it was tried so far
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// Cause Why a lane paused
+	Cause string `json:"cause,omitempty,omitzero"`
+
+	// Host The push host
+	Host string `json:"host,omitempty,omitzero"`
+
+	// Id Its place in the feed: a UUID version 7. IDs sort in the order of events.
+	Id   string `json:"id"`
+	Kind string `json:"kind,omitempty,omitzero"`
+	Lane string `json:"lane,omitempty,omitzero"`
+
+	// MessageId What the push service calls the message
+	MessageId string `json:"message_id,omitempty,omitzero"`
+
+	// MovedFrom The user who had the subscription before
+	MovedFrom     string     `json:"moved_from,omitempty,omitzero"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	Notification  string     `json:"notification,omitempty,omitzero"`
+	Reason        string     `json:"reason,omitempty,omitzero"`
+
+	// Status The HTTP status of the last attempt
+	Status       int    `json:"status,omitempty,omitzero"`
+	Subscription string `json:"subscription,omitempty,omitzero"`
+
+	// Type Final states of a delivery, as in `GET /v1/notifications/{id}`. `delivery.retrying`: an attempt failed and another
+	// follows. `delivery.refused`: the push service refused the app's credentials, and another attempt follows.
+	// `delivery.shown`, `clicked`, `closed`: receipts.
+	Type string `json:"type"`
+
+	// Until Until when a lane is paused
+	Until *time.Time `json:"until,omitempty"`
+
+	// User Whom it concerns. Absent for lanes.
+	User string `json:"user,omitempty,omitzero"`
+}
+
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Events []Event `json:"events"`
+
+	// Next `after` for what comes next. Keep it: it goes on from there after any pause that is shorter than events are kept.
+	Next string `json:"next"`
+}
+
+// Explanation defines model for Explanation.
+type Explanation struct {
+	Notification Notification `json:"notification,omitempty,omitzero"`
+
+	// Recent Without `notification`, the user's newest ones, the newest first, at most 20.
+	Recent []Notification `json:"recent,omitempty,omitzero"`
+
+	// RecentSince How far back `recent` goes. Absent if that is as far as notifications are kept.
+	RecentSince *time.Time `json:"recent_since,omitempty"`
+
+	// Subscriptions Each of the user's subscriptions, and those that have ended since the notification was sent to them.
+	Subscriptions []SubscriptionExplanation `json:"subscriptions"`
+
+	// Summary The answer in sentences, the most important first.
+	Summary []string `json:"summary"`
+	User    string   `json:"user"`
 }
 
 // FCMOptions What is for FCM alone.
@@ -307,12 +445,27 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	Id        string    `json:"id"`
 	Name      string    `json:"name"`
-	Scopes    []string  `json:"scopes"`
+
+	// Rate How many notifications and other requests it may make a second; 0 for as many as BELFRY_KEY_RATE says.
+	Rate   int      `json:"rate"`
+	Scopes []string `json:"scopes"`
 }
 
 // KeyList defines model for KeyList.
 type KeyList struct {
 	Keys []Key `json:"keys"`
+}
+
+// LaneState The way to the push host, where it is not open.
+type LaneState struct {
+	// Cause Why it is paused
+	Cause string `json:"cause,omitempty,omitzero"`
+	Name  string `json:"name"`
+
+	// Reason What the push host said
+	Reason string     `json:"reason,omitempty,omitzero"`
+	State  string     `json:"state"`
+	Until  *time.Time `json:"until,omitempty"`
 }
 
 // NewApp defines model for NewApp.
@@ -371,6 +524,10 @@ type NewKey struct {
 	// Name What it is for, in your words
 	Name string `json:"name,omitempty,omitzero"`
 
+	// Rate How many notifications and other requests it may make a second, on average; ten times as many, and at least 1,000, at
+	// once. More are refused with 429. 0 for as many as BELFRY_KEY_RATE says.
+	Rate int `json:"rate,omitempty,omitzero"`
+
 	// Scopes `send` notifications; `subscribe`: register and forget users' subscriptions and make user tokens; `read`;
 	// `admin`: everything, and the app's keys, settings and credentials.
 	Scopes []string `json:"scopes"`
@@ -425,6 +582,11 @@ type NewNotifications struct {
 	// `image`. Not for FCM and browsers.
 	MutableContent bool `json:"mutable_content,omitempty,omitzero"`
 
+	// Receipts What browsers are to tell: that it was `shown`, `clicked`, or `closed` without a click. Each of them makes a request
+	// from every browser. The service worker tells it, so it shows such a notification itself even where the browser
+	// could (Declarative Web Push). Not for phones' apps. Default, nothing.
+	Receipts []string `json:"receipts,omitempty,omitzero"`
+
 	// SendAt When to send it (RFC 3339), at most 30 days ahead and to the second. A time that has passed means at once. Such
 	// notifications have no place in the order of the others.
 	SendAt string `json:"send_at,omitempty,omitzero"`
@@ -459,10 +621,33 @@ type NewNotifications struct {
 	Users []string `json:"users,omitempty,omitzero"`
 }
 
+// NewReceipt defines model for NewReceipt.
+type NewReceipt struct {
+	Event string `json:"event"`
+
+	// Token `receipt` of the message
+	Token string `json:"token"`
+}
+
 // NewUserToken defines model for NewUserToken.
 type NewUserToken struct {
 	// Ttl How long it is valid, in seconds.
 	Ttl *int `json:"ttl,omitempty"`
+}
+
+// NewWebhook defines model for NewWebhook.
+type NewWebhook struct {
+	// Private The URL may lead into the operator's own network, and may be http. Only the operator may say so.
+	Private bool `json:"private,omitempty,omitzero"`
+
+	// Secret `whsec_` and 24 to 64 bytes in base64, to sign with. Default: the one it has, or a new one of 32.
+	Secret string `json:"secret,omitempty,omitzero"`
+
+	// Types Only these types of event. Default, all.
+	Types []string `json:"types,omitempty,omitzero"`
+
+	// Url Where to send events. https; http only with `private`.
+	Url string `json:"url"`
 }
 
 // Notification defines model for Notification.
@@ -490,6 +675,35 @@ type NotificationBatch struct {
 // Origins Web origins whose pages may register browsers, as browsers write them: `https://app.your.domain`, in punycode if need
 // be, and without the port that the scheme has anyway. Pages of Belfry's own origin always may.
 type Origins = []string
+
+// Overview defines model for Overview.
+type Overview struct {
+	// ActiveSince When this process became the active one
+	ActiveSince time.Time `json:"active_since"`
+
+	// Actors How many there are by kind
+	Actors map[string]int `json:"actors"`
+	At     time.Time      `json:"at"`
+
+	// Backlog Notifications that are accepted and not finished, about
+	Backlog int `json:"backlog"`
+
+	// Counters From `active_since`: `accepted`, `attempts`, the attempts by outcome (`attempt.delivered`, `attempt.retry`, …), the deliveries by state (`delivery.delivered`, …), `commits`, `commit_nanoseconds`, `restarts`, `store_failures`.
+	Counters map[string]int64 `json:"counters"`
+
+	// Failures The last 20 panics, the newest first
+	Failures []ActorFailure `json:"failures"`
+
+	// Lanes The 20 that are not open, or have the most to do, first
+	Lanes []Actor `json:"lanes"`
+
+	// LanesMore How many there are beside these
+	LanesMore int    `json:"lanes_more,omitempty,omitzero"`
+	Version   string `json:"version"`
+
+	// WaitingForCommit Notifications whose senders wait for their answer
+	WaitingForCommit int `json:"waiting_for_commit"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -591,6 +805,23 @@ type Subscription struct {
 	User  string `json:"user"`
 }
 
+// SubscriptionExplanation defines model for SubscriptionExplanation.
+type SubscriptionExplanation struct {
+	// Attempts Every attempt that is known, the oldest first. Those that failed are known for as long as events are kept.
+	Attempts []Attempt `json:"attempts"`
+	Delivery Delivery  `json:"delivery,omitempty,omitzero"`
+	Host     string    `json:"host"`
+	Id       string    `json:"id"`
+	Kind     string    `json:"kind"`
+
+	// Lane The way to the push host, where it is not open.
+	Lane         LaneState    `json:"lane,omitempty,omitzero"`
+	Subscription Subscription `json:"subscription,omitempty,omitzero"`
+
+	// Summary What became of it there and why
+	Summary string `json:"summary"`
+}
+
 // SubscriptionID The SHA-256 of the subscription's endpoint or token, 64 hexadecimal digits.
 type SubscriptionID = string
 
@@ -616,6 +847,47 @@ type VAPIDKey struct {
 	PublicKey string `json:"public_key"`
 }
 
+// Webhook defines model for Webhook.
+type Webhook struct {
+	// Attempts How often the first events that wait were tried
+	Attempts int `json:"attempts,omitempty,omitzero"`
+
+	// BehindSince When the first event that waits happened
+	BehindSince *time.Time `json:"behind_since,omitempty"`
+
+	// CreatedAt When it was given, or replaced last
+	CreatedAt     time.Time  `json:"created_at"`
+	Name          string     `json:"name"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	Private       bool       `json:"private"`
+
+	// Reason What came of the last request that was not taken
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// State `idle`, `sending`, `retrying` or `ended`; `unknown` if it does not tell now
+	State string `json:"state"`
+
+	// Types Empty for all
+	Types []string `json:"types"`
+
+	// Url Without what may be a secret in it: the query
+	Url string `json:"url"`
+}
+
+// WebhookTest defines model for WebhookTest.
+type WebhookTest struct {
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Status Absent if there was no answer
+	Status int `json:"status,omitempty,omitzero"`
+
+	// Taken It answered 2xx in time
+	Taken bool `json:"taken"`
+
+	// TookMs How long it took
+	TookMs int `json:"took_ms,omitempty,omitzero"`
+}
+
 // After defines model for After.
 type After = string
 
@@ -633,6 +905,9 @@ type Limit = int
 
 // User defines model for User.
 type User = string
+
+// WebhookName defines model for WebhookName.
+type WebhookName = string
 
 // Error defines model for Error.
 type Error = Problem
@@ -659,6 +934,33 @@ type GetActorParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 }
 
+// SearchActorsParams defines parameters for SearchActors.
+type SearchActorsParams struct {
+	// Q A part of the name: of a user's id, an app or a push host. Letters of any case.
+	Q string `form:"q" json:"q"`
+
+	// Limit How many children to list at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// After `next` of the answer before, or the `id` of an event. Without it, the oldest event that is kept; `latest` for what happens from now on.
+	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Types Only these types, separated by commas: `delivery.gone,lane.paused`.
+	Types string `form:"types,omitempty" json:"types,omitempty,omitzero"`
+
+	// Limit How many events to list at most.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Wait How long to wait for an event, in seconds.
+	Wait int `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
+
+	// LastEventID For `text/event-stream`: as `after`, which it goes before.
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
@@ -673,6 +975,12 @@ type CreateKeyParams struct {
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
+	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
+	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
+}
+
+// RotateKeyParams defines parameters for RotateKey.
+type RotateKeyParams struct {
 	// App The app whose keys are meant. Other than the caller's own, which is the default, only for the operator.
 	App ForApp `form:"app,omitempty" json:"app,omitempty,omitzero"`
 }
@@ -694,6 +1002,12 @@ type CreateNotificationBatchParams struct {
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// ExplainUserParams defines parameters for ExplainUser.
+type ExplainUserParams struct {
+	// Notification The notification's ID.
+	Notification string `form:"notification,omitempty" json:"notification,omitempty,omitzero"`
+}
+
 // CreateAppJSONRequestBody defines body for CreateApp for application/json ContentType.
 type CreateAppJSONRequestBody = NewApp
 
@@ -702,6 +1016,9 @@ type UpdateAppJSONRequestBody = AppChange
 
 // PutCredentialJSONRequestBody defines body for PutCredential for application/json ContentType.
 type PutCredentialJSONRequestBody = NewCredential
+
+// PutWebhookJSONRequestBody defines body for PutWebhook for application/json ContentType.
+type PutWebhookJSONRequestBody = NewWebhook
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = NewKey
@@ -714,6 +1031,9 @@ type CreateNotificationsJSONRequestBody = NewNotifications
 
 // CreateNotificationBatchJSONRequestBody defines body for CreateNotificationBatch for application/json ContentType.
 type CreateNotificationBatchJSONRequestBody = NewNotificationBatch
+
+// CreateReceiptJSONRequestBody defines body for CreateReceipt for application/json ContentType.
+type CreateReceiptJSONRequestBody = NewReceipt
 
 // PutSubscriptionJSONRequestBody defines body for PutSubscription for application/json ContentType.
 type PutSubscriptionJSONRequestBody = Registration
@@ -807,6 +1127,18 @@ type ClientInterface interface {
 	// Corresponds with GET /debug/actors/{path} (the `GetActor` operationId).
 	GetActor(ctx context.Context, path string, params *GetActorParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetOverview The whole tree in figures
+	//
+	// Counters count from `active_since`; two answers make a rate.
+	//
+	// Corresponds with GET /debug/overview (the `GetOverview` operationId).
+	GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchActors Live users and lanes by a part of their name
+	//
+	// Corresponds with GET /debug/search (the `SearchActors` operationId).
+	SearchActors(ctx context.Context, params *SearchActorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetHealth Whether the process is alive
 	//
 	// Corresponds with GET /healthz (the `GetHealth` operationId).
@@ -815,7 +1147,7 @@ type ClientInterface interface {
 	// GetMetrics Counters and gauges of the process, for Prometheus
 	//
 	// They are in the Prometheus text format, of all apps together, and count from the start of the process. A process that
-	// waits as a standby answers 503.
+	// waits as a standby shows its own, with `belfry_active` at 0; while it starts, it answers 503.
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -912,6 +1244,13 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
 	PutCredential(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RotateTokenSecret End every user token, renewal token and receipt token of the app, at once
+	//
+	// For when the app's tokens may have been seen by others. Browsers register again with a new token when a page is opened next.
+	//
+	// Corresponds with POST /v1/apps/{app}/token-secret (the `RotateTokenSecret` operationId).
+	RotateTokenSecret(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateVAPIDKey Make a new VAPID key, and make it the current one
 	//
 	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
@@ -920,12 +1259,73 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
 	CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteWebhook Remove a webhook, at once
+	//
+	// Corresponds with DELETE /v1/apps/{app}/webhooks/{name} (the `DeleteWebhook` operationId).
+	DeleteWebhook(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWebhookWithBody Have the app's events sent to a URL
+	//
+	// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+	// happens from now on. An app has at most 5.
+	//
+	// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+	// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+	// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+	// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+	// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+	// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+	//
+	// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+	PutWebhookWithBody(ctx context.Context, app AppName, name WebhookName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutWebhook Have the app's events sent to a URL
+	//
+	// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+	// happens from now on. An app has at most 5.
+	//
+	// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+	// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+	// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+	// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+	// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+	// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+	//
+	// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+	PutWebhook(ctx context.Context, app AppName, name WebhookName, body PutWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestWebhook Send a webhook a message without events, and see what it answers
+	//
+	// Corresponds with POST /v1/apps/{app}/webhooks/{name}/test (the `TestWebhook` operationId).
+	TestWebhook(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetConfig What the snippet needs to subscribe a browser
 	//
 	// With a user token or an API key, the configuration of its app; without, of the app `default`.
 	//
 	// Corresponds with GET /v1/config (the `GetConfig` operationId).
 	GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEvents What happened, in order
+	//
+	// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
+	// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
+	// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+	//
+	// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+	// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
+	// taken for `after`.
+	//
+	// Corresponds with GET /v1/events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys The app's API keys
 	//
@@ -950,6 +1350,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
 	DeleteKey(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateKey Make a new API key in place of another, which ends at once
+	//
+	// The new one has the same name, scopes and rate.
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKey(ctx context.Context, id string, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMySubscription Remove the calling browser's or phone's subscription
 	//
@@ -986,6 +1393,8 @@ type ClientInterface interface {
 	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
 	//
+	// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
@@ -998,6 +1407,8 @@ type ClientInterface interface {
 	//
 	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
+	// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1037,12 +1448,46 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
 	GetNotification(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateReceiptWithBody Tell that a notification was shown, clicked or closed
+	//
+	// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+	// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+	// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+	//
+	// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+	CreateReceiptWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReceipt Tell that a notification was shown, clicked or closed
+	//
+	// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+	// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+	// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+	//
+	// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+	CreateReceipt(ctx context.Context, body CreateReceiptJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteUser Forget a user
 	//
 	// Removes the user's subscriptions, notifications and deliveries. What was not sent yet is not sent.
 	//
 	// Corresponds with DELETE /v1/users/{user} (the `DeleteUser` operationId).
 	DeleteUser(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExplainUser Why a user did, or did not, get a notification
+	//
+	// In plain sentences and as data: what became of the notification at each of the user's subscriptions, and why. Without
+	// `notification`, the user's subscriptions as they are now, and their newest notifications in short.
+	//
+	// Corresponds with GET /v1/users/{user}/explain (the `ExplainUser` operationId).
+	ExplainUser(ctx context.Context, user User, params *ExplainUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSubscriptions Where a user can be reached
 	//
@@ -1075,6 +1520,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/users/{user}/subscriptions/{id} (the `DeleteSubscription` operationId).
 	DeleteSubscription(ctx context.Context, user User, id SubscriptionID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeUserTokens End all of a user's tokens, at once
+	//
+	// User tokens and renewal tokens that were made before are no longer taken. Subscriptions stay; the user's browsers need a
+	// new token for their next registration.
+	//
+	// Corresponds with DELETE /v1/users/{user}/tokens (the `RevokeUserTokens` operationId).
+	RevokeUserTokens(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUserTokenWithBody Make a token with which a browser or phone registers itself for a user
 	//
@@ -1129,6 +1582,38 @@ func (c *Client) GetActor(ctx context.Context, path string, params *GetActorPara
 	return c.Client.Do(req)
 }
 
+// GetOverview The whole tree in figures
+//
+// Counters count from `active_since`; two answers make a rate.
+//
+// Corresponds with GET /debug/overview (the `GetOverview` operationId).
+func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOverviewRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchActors Live users and lanes by a part of their name
+//
+// Corresponds with GET /debug/search (the `SearchActors` operationId).
+func (c *Client) SearchActors(ctx context.Context, params *SearchActorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchActorsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetHealth Whether the process is alive
 //
 // Corresponds with GET /healthz (the `GetHealth` operationId).
@@ -1147,7 +1632,7 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 // GetMetrics Counters and gauges of the process, for Prometheus
 //
 // They are in the Prometheus text format, of all apps together, and count from the start of the process. A process that
-// waits as a standby answers 503.
+// waits as a standby shows its own, with `belfry_active` at 0; while it starts, it answers 503.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1354,6 +1839,23 @@ func (c *Client) PutCredential(ctx context.Context, app AppName, name Credential
 	return c.Client.Do(req)
 }
 
+// RotateTokenSecret End every user token, renewal token and receipt token of the app, at once
+//
+// For when the app's tokens may have been seen by others. Browsers register again with a new token when a page is opened next.
+//
+// Corresponds with POST /v1/apps/{app}/token-secret (the `RotateTokenSecret` operationId).
+func (c *Client) RotateTokenSecret(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateTokenSecretRequest(c.Server, app)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateVAPIDKey Make a new VAPID key, and make it the current one
 //
 // From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
@@ -1372,6 +1874,94 @@ func (c *Client) CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...
 	return c.Client.Do(req)
 }
 
+// DeleteWebhook Remove a webhook, at once
+//
+// Corresponds with DELETE /v1/apps/{app}/webhooks/{name} (the `DeleteWebhook` operationId).
+func (c *Client) DeleteWebhook(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteWebhookRequest(c.Server, app, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWebhookWithBody Have the app's events sent to a URL
+//
+// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+// happens from now on. An app has at most 5.
+//
+// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+//
+// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+func (c *Client) PutWebhookWithBody(ctx context.Context, app AppName, name WebhookName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWebhookRequestWithBody(c.Server, app, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutWebhook Have the app's events sent to a URL
+//
+// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+// happens from now on. An app has at most 5.
+//
+// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+//
+// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+func (c *Client) PutWebhook(ctx context.Context, app AppName, name WebhookName, body PutWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutWebhookRequest(c.Server, app, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestWebhook Send a webhook a message without events, and see what it answers
+//
+// Corresponds with POST /v1/apps/{app}/webhooks/{name}/test (the `TestWebhook` operationId).
+func (c *Client) TestWebhook(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookRequest(c.Server, app, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetConfig What the snippet needs to subscribe a browser
 //
 // With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -1379,6 +1969,29 @@ func (c *Client) CreateVAPIDKey(ctx context.Context, app AppName, reqEditors ...
 // Corresponds with GET /v1/config (the `GetConfig` operationId).
 func (c *Client) GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConfigRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvents What happened, in order
+//
+// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
+// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
+// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+//
+// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
+// taken for `after`.
+//
+// Corresponds with GET /v1/events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1443,6 +2056,23 @@ func (c *Client) CreateKey(ctx context.Context, params *CreateKeyParams, body Cr
 // Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
 func (c *Client) DeleteKey(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteKeyRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateKey Make a new API key in place of another, which ends at once
+//
+// The new one has the same name, scopes and rate.
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *Client) RotateKey(ctx context.Context, id string, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateKeyRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1518,6 +2148,8 @@ func (c *Client) PutMySubscription(ctx context.Context, body PutMySubscriptionJS
 // With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 // answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
 //
+// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
@@ -1540,6 +2172,8 @@ func (c *Client) CreateNotificationsWithBody(ctx context.Context, params *Create
 //
 // With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 // answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
+// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1629,6 +2263,52 @@ func (c *Client) GetNotification(ctx context.Context, id string, reqEditors ...R
 	return c.Client.Do(req)
 }
 
+// CreateReceiptWithBody Tell that a notification was shown, clicked or closed
+//
+// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+//
+// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+func (c *Client) CreateReceiptWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReceiptRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReceipt Tell that a notification was shown, clicked or closed
+//
+// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+//
+// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+func (c *Client) CreateReceipt(ctx context.Context, body CreateReceiptJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReceiptRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteUser Forget a user
 //
 // Removes the user's subscriptions, notifications and deliveries. What was not sent yet is not sent.
@@ -1636,6 +2316,24 @@ func (c *Client) GetNotification(ctx context.Context, id string, reqEditors ...R
 // Corresponds with DELETE /v1/users/{user} (the `DeleteUser` operationId).
 func (c *Client) DeleteUser(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteUserRequest(c.Server, user)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainUser Why a user did, or did not, get a notification
+//
+// In plain sentences and as data: what became of the notification at each of the user's subscriptions, and why. Without
+// `notification`, the user's subscriptions as they are now, and their newest notifications in short.
+//
+// Corresponds with GET /v1/users/{user}/explain (the `ExplainUser` operationId).
+func (c *Client) ExplainUser(ctx context.Context, user User, params *ExplainUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainUserRequest(c.Server, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1708,6 +2406,24 @@ func (c *Client) PutSubscription(ctx context.Context, user User, body PutSubscri
 // Corresponds with DELETE /v1/users/{user}/subscriptions/{id} (the `DeleteSubscription` operationId).
 func (c *Client) DeleteSubscription(ctx context.Context, user User, id SubscriptionID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteSubscriptionRequest(c.Server, user, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeUserTokens End all of a user's tokens, at once
+//
+// User tokens and renewal tokens that were made before are no longer taken. Subscriptions stay; the user's browsers need a
+// new token for their next registration.
+//
+// Corresponds with DELETE /v1/users/{user}/tokens (the `RevokeUserTokens` operationId).
+func (c *Client) RevokeUserTokens(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeUserTokensRequest(c.Server, user)
 	if err != nil {
 		return nil, err
 	}
@@ -1852,6 +2568,91 @@ func NewGetActorRequest(server string, path string, params *GetActorParams) (*ht
 		var rawQueryFragments []string
 
 		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOverviewRequest constructs an http.Request for the GetOverview method
+func NewGetOverviewRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/debug/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSearchActorsRequest constructs an http.Request for the SearchActors method
+func NewSearchActorsRequest(server string, params *SearchActorsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/debug/search")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 			return nil, err
 		} else {
 			for _, qp := range strings.Split(queryFrag, "&") {
@@ -2205,6 +3006,40 @@ func NewPutCredentialRequestWithBody(server string, app AppName, name Credential
 	return req, nil
 }
 
+// NewRotateTokenSecretRequest constructs an http.Request for the RotateTokenSecret method
+func NewRotateTokenSecretRequest(server string, app AppName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/token-secret", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCreateVAPIDKeyRequest constructs an http.Request for the CreateVAPIDKey method
 func NewCreateVAPIDKeyRequest(server string, app AppName) (*http.Request, error) {
 	var err error
@@ -2222,6 +3057,142 @@ func NewCreateVAPIDKeyRequest(server string, app AppName) (*http.Request, error)
 	}
 
 	operationPath := fmt.Sprintf("/v1/apps/%s/vapid-keys", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteWebhookRequest constructs an http.Request for the DeleteWebhook method
+func NewDeleteWebhookRequest(server string, app AppName, name WebhookName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/webhooks/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutWebhookRequest calls the generic PutWebhook builder with application/json body
+func NewPutWebhookRequest(server string, app AppName, name WebhookName, body PutWebhookJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutWebhookRequestWithBody(server, app, name, "application/json", bodyReader)
+}
+
+// NewPutWebhookRequestWithBody constructs an http.Request for the PutWebhook method, with any body, and a specified content type
+func NewPutWebhookRequestWithBody(server string, app AppName, name WebhookName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/webhooks/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTestWebhookRequest constructs an http.Request for the TestWebhook method
+func NewTestWebhookRequest(server string, app AppName, name WebhookName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "app", app, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/apps/%s/webhooks/%s/test", pathParam0, pathParam1)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2261,6 +3232,93 @@ func NewGetConfigRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "types", params.Types, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Last-Event-ID", headerParam0)
+
 	}
 
 	return req, nil
@@ -2429,6 +3487,63 @@ func NewDeleteKeyRequest(server string, id string, params *DeleteKeyParams) (*ht
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateKeyRequest constructs an http.Request for the RotateKey method
+func NewRotateKeyRequest(server string, id string, params *RotateKeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/%s/rotate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "app", params.App, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -2700,6 +3815,46 @@ func NewGetNotificationRequest(server string, id string) (*http.Request, error) 
 	return req, nil
 }
 
+// NewCreateReceiptRequest calls the generic CreateReceipt builder with application/json body
+func NewCreateReceiptRequest(server string, body CreateReceiptJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateReceiptRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateReceiptRequestWithBody constructs an http.Request for the CreateReceipt method, with any body, and a specified content type
+func NewCreateReceiptRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/receipts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewDeleteUserRequest constructs an http.Request for the DeleteUser method
 func NewDeleteUserRequest(server string, user User) (*http.Request, error) {
 	var err error
@@ -2727,6 +3882,63 @@ func NewDeleteUserRequest(server string, user User) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExplainUserRequest constructs an http.Request for the ExplainUser method
+func NewExplainUserRequest(server string, user User, params *ExplainUserParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/users/%s/explain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "notification", params.Notification, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -2856,6 +4068,40 @@ func NewDeleteSubscriptionRequest(server string, user User, id SubscriptionID) (
 	return req, nil
 }
 
+// NewRevokeUserTokensRequest constructs an http.Request for the RevokeUserTokens method
+func NewRevokeUserTokensRequest(server string, user User) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/users/%s/tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewCreateUserTokenRequest calls the generic CreateUserToken builder with application/json body
 func NewCreateUserTokenRequest(server string, user User, body CreateUserTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2963,6 +4209,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /debug/actors/{path} (the `GetActor` operationId).
 	GetActorWithResponse(ctx context.Context, path string, params *GetActorParams, reqEditors ...RequestEditorFn) (*GetActorResponse, error)
 
+	// GetOverviewWithResponse The whole tree in figures
+	//
+	// Counters count from `active_since`; two answers make a rate.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /debug/overview (the `GetOverview` operationId).
+	GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
+
+	// SearchActorsWithResponse Live users and lanes by a part of their name
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /debug/search (the `SearchActors` operationId).
+	SearchActorsWithResponse(ctx context.Context, params *SearchActorsParams, reqEditors ...RequestEditorFn) (*SearchActorsResponse, error)
+
 	// GetHealthWithResponse Whether the process is alive
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2973,7 +4235,7 @@ type ClientWithResponsesInterface interface {
 	// GetMetricsWithResponse Counters and gauges of the process, for Prometheus
 	//
 	// They are in the Prometheus text format, of all apps together, and count from the start of the process. A process that
-	// waits as a standby answers 503.
+	// waits as a standby shows its own, with `belfry_active` at 0; while it starts, it answers 503.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3080,6 +4342,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/apps/{app}/credentials/{name} (the `PutCredential` operationId).
 	PutCredentialWithResponse(ctx context.Context, app AppName, name CredentialName, body PutCredentialJSONRequestBody, reqEditors ...RequestEditorFn) (*PutCredentialResponse, error)
 
+	// RotateTokenSecretWithResponse End every user token, renewal token and receipt token of the app, at once
+	//
+	// For when the app's tokens may have been seen by others. Browsers register again with a new token when a page is opened next.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/apps/{app}/token-secret (the `RotateTokenSecret` operationId).
+	RotateTokenSecretWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*RotateTokenSecretResponse, error)
+
 	// CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
 	//
 	// From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
@@ -3090,6 +4361,58 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/apps/{app}/vapid-keys (the `CreateVAPIDKey` operationId).
 	CreateVAPIDKeyWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*CreateVAPIDKeyResponse, error)
 
+	// DeleteWebhookWithResponse Remove a webhook, at once
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/apps/{app}/webhooks/{name} (the `DeleteWebhook` operationId).
+	DeleteWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*DeleteWebhookResponse, error)
+
+	// PutWebhookWithBodyWithResponse Have the app's events sent to a URL
+	//
+	// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+	// happens from now on. An app has at most 5.
+	//
+	// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+	// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+	// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+	// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+	// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+	// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+	//
+	// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+	PutWebhookWithBodyWithResponse(ctx context.Context, app AppName, name WebhookName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWebhookResponse, error)
+
+	// PutWebhookWithResponse Have the app's events sent to a URL
+	//
+	// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+	// happens from now on. An app has at most 5.
+	//
+	// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+	// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+	// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+	// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+	// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+	// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+	//
+	// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+	PutWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, body PutWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWebhookResponse, error)
+
+	// TestWebhookWithResponse Send a webhook a message without events, and see what it answers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/apps/{app}/webhooks/{name}/test (the `TestWebhook` operationId).
+	TestWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
+
 	// GetConfigWithResponse What the snippet needs to subscribe a browser
 	//
 	// With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -3098,6 +4421,21 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/config (the `GetConfig` operationId).
 	GetConfigWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetConfigResponse, error)
+
+	// ListEventsWithResponse What happened, in order
+	//
+	// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
+	// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
+	// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+	//
+	// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+	// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
+	// taken for `after`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
 	// ListKeysWithResponse The app's API keys
 	//
@@ -3126,6 +4464,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `DeleteKey` operationId).
 	DeleteKeyWithResponse(ctx context.Context, id string, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error)
+
+	// RotateKeyWithResponse Make a new API key in place of another, which ends at once
+	//
+	// The new one has the same name, scopes and rate.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKeyWithResponse(ctx context.Context, id string, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// DeleteMySubscriptionWithResponse Remove the calling browser's or phone's subscription
 	//
@@ -3164,6 +4511,8 @@ type ClientWithResponsesInterface interface {
 	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
 	//
+	// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
@@ -3176,6 +4525,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 	// answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+	//
+	// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3219,6 +4570,32 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
 	GetNotificationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error)
 
+	// CreateReceiptWithBodyWithResponse Tell that a notification was shown, clicked or closed
+	//
+	// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+	// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+	// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+	//
+	// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+	CreateReceiptWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReceiptResponse, error)
+
+	// CreateReceiptWithResponse Tell that a notification was shown, clicked or closed
+	//
+	// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+	// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+	// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+	//
+	// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+	CreateReceiptWithResponse(ctx context.Context, body CreateReceiptJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReceiptResponse, error)
+
 	// DeleteUserWithResponse Forget a user
 	//
 	// Removes the user's subscriptions, notifications and deliveries. What was not sent yet is not sent.
@@ -3227,6 +4604,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/users/{user} (the `DeleteUser` operationId).
 	DeleteUserWithResponse(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
+
+	// ExplainUserWithResponse Why a user did, or did not, get a notification
+	//
+	// In plain sentences and as data: what became of the notification at each of the user's subscriptions, and why. Without
+	// `notification`, the user's subscriptions as they are now, and their newest notifications in short.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/users/{user}/explain (the `ExplainUser` operationId).
+	ExplainUserWithResponse(ctx context.Context, user User, params *ExplainUserParams, reqEditors ...RequestEditorFn) (*ExplainUserResponse, error)
 
 	// ListSubscriptionsWithResponse Where a user can be reached
 	//
@@ -3263,6 +4650,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/users/{user}/subscriptions/{id} (the `DeleteSubscription` operationId).
 	DeleteSubscriptionWithResponse(ctx context.Context, user User, id SubscriptionID, reqEditors ...RequestEditorFn) (*DeleteSubscriptionResponse, error)
+
+	// RevokeUserTokensWithResponse End all of a user's tokens, at once
+	//
+	// User tokens and renewal tokens that were made before are no longer taken. Subscriptions stay; the user's browsers need a
+	// new token for their next registration.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/users/{user}/tokens (the `RevokeUserTokens` operationId).
+	RevokeUserTokensWithResponse(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*RevokeUserTokensResponse, error)
 
 	// CreateUserTokenWithBodyWithResponse Make a token with which a browser or phone registers itself for a user
 	//
@@ -3375,6 +4772,102 @@ func (r GetActorResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetActorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOverviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Overview
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOverviewResponse) GetJSON200() *Overview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOverviewResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOverviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOverviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOverviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOverviewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchActorsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ActorList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchActorsResponse) GetJSON200() *ActorList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SearchActorsResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchActorsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchActorsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchActorsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchActorsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3799,6 +5292,47 @@ func (r PutCredentialResponse) ContentType() string {
 	return ""
 }
 
+type RotateTokenSecretResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateTokenSecretResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateTokenSecretResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateTokenSecretResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateTokenSecretResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateTokenSecretResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CreateVAPIDKeyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3847,6 +5381,150 @@ func (r CreateVAPIDKeyResponse) ContentType() string {
 	return ""
 }
 
+type DeleteWebhookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteWebhookResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteWebhookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteWebhookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteWebhookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteWebhookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutWebhookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreatedWebhook
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedWebhook
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutWebhookResponse) GetJSON200() *CreatedWebhook {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r PutWebhookResponse) GetJSON201() *CreatedWebhook {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutWebhookResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutWebhookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutWebhookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutWebhookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutWebhookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TestWebhookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WebhookTest
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestWebhookResponse) GetJSON200() *WebhookTest {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TestWebhookResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TestWebhookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestWebhookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestWebhookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestWebhookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3889,6 +5567,54 @@ func (r GetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *EventPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4026,6 +5752,54 @@ func (r DeleteKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DeleteKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *CreatedKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RotateKeyResponse) GetJSON201() *CreatedKey {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateKeyResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4320,6 +6094,47 @@ func (r GetNotificationResponse) ContentType() string {
 	return ""
 }
 
+type CreateReceiptResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateReceiptResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateReceiptResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateReceiptResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateReceiptResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateReceiptResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeleteUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4362,6 +6177,54 @@ func (r DeleteUserResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DeleteUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExplainUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Explanation
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExplainUserResponse) GetJSON200() *Explanation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExplainUserResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExplainUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExplainUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExplainUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExplainUserResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4512,6 +6375,47 @@ func (r DeleteSubscriptionResponse) ContentType() string {
 	return ""
 }
 
+type RevokeUserTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Error
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeUserTokensResponse) GetApplicationproblemJSONDefault() *Error {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeUserTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeUserTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeUserTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeUserTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CreateUserTokenResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4588,6 +6492,34 @@ func (c *ClientWithResponses) GetActorWithResponse(ctx context.Context, path str
 	return ParseGetActorResponse(rsp)
 }
 
+// GetOverviewWithResponse The whole tree in figures
+//
+// Counters count from `active_since`; two answers make a rate.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /debug/overview (the `GetOverview` operationId).
+func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error) {
+	rsp, err := c.GetOverview(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOverviewResponse(rsp)
+}
+
+// SearchActorsWithResponse Live users and lanes by a part of their name
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /debug/search (the `SearchActors` operationId).
+func (c *ClientWithResponses) SearchActorsWithResponse(ctx context.Context, params *SearchActorsParams, reqEditors ...RequestEditorFn) (*SearchActorsResponse, error) {
+	rsp, err := c.SearchActors(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchActorsResponse(rsp)
+}
+
 // GetHealthWithResponse Whether the process is alive
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4604,7 +6536,7 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 // GetMetricsWithResponse Counters and gauges of the process, for Prometheus
 //
 // They are in the Prometheus text format, of all apps together, and count from the start of the process. A process that
-// waits as a standby answers 503.
+// waits as a standby shows its own, with `belfry_active` at 0; while it starts, it answers 503.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4777,6 +6709,21 @@ func (c *ClientWithResponses) PutCredentialWithResponse(ctx context.Context, app
 	return ParsePutCredentialResponse(rsp)
 }
 
+// RotateTokenSecretWithResponse End every user token, renewal token and receipt token of the app, at once
+//
+// For when the app's tokens may have been seen by others. Browsers register again with a new token when a page is opened next.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/apps/{app}/token-secret (the `RotateTokenSecret` operationId).
+func (c *ClientWithResponses) RotateTokenSecretWithResponse(ctx context.Context, app AppName, reqEditors ...RequestEditorFn) (*RotateTokenSecretResponse, error) {
+	rsp, err := c.RotateTokenSecret(ctx, app, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateTokenSecretResponse(rsp)
+}
+
 // CreateVAPIDKeyWithResponse Make a new VAPID key, and make it the current one
 //
 // From now on browsers subscribe with the new key: `belfry.js` subscribes a browser anew when one of the app's pages is
@@ -4793,6 +6740,82 @@ func (c *ClientWithResponses) CreateVAPIDKeyWithResponse(ctx context.Context, ap
 	return ParseCreateVAPIDKeyResponse(rsp)
 }
 
+// DeleteWebhookWithResponse Remove a webhook, at once
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/apps/{app}/webhooks/{name} (the `DeleteWebhook` operationId).
+func (c *ClientWithResponses) DeleteWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*DeleteWebhookResponse, error) {
+	rsp, err := c.DeleteWebhook(ctx, app, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteWebhookResponse(rsp)
+}
+
+// PutWebhookWithBodyWithResponse Have the app's events sent to a URL
+//
+// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+// happens from now on. An app has at most 5.
+//
+// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+//
+// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+func (c *ClientWithResponses) PutWebhookWithBodyWithResponse(ctx context.Context, app AppName, name WebhookName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutWebhookResponse, error) {
+	rsp, err := c.PutWebhookWithBody(ctx, app, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWebhookResponse(rsp)
+}
+
+// PutWebhookWithResponse Have the app's events sent to a URL
+//
+// Takes the place of the app's webhook of this name, if there is one, and goes on where that was; a new one begins with what
+// happens from now on. An app has at most 5.
+//
+// Each request is a `POST` as the Standard Webhooks specification has it, signed with `webhook-id`, `webhook-timestamp` and
+// `webhook-signature`, with a body of `{"type": "events", "timestamp": …, "data": {"events": [Event, …]}}`: up to 100
+// events in their order. Any 2xx within 15 seconds takes them. Anything else, redirects too, is tried again, after what
+// `Retry-After` of a 429 or 503 says, or a growing time up to an hour: with the same `webhook-id` and the same events, also
+// after a restart of Belfry, and nothing later is sent before. So a receiver may see an event twice, never out of order, and
+// knows it by the `webhook-id`. 410 ends the webhook. What could not be sent for as long as events are kept is given up.
+//
+// The URL leads to the public internet, unless it is `private`: what its name resolves to is looked at whenever it is called.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/apps/{app}/webhooks/{name} (the `PutWebhook` operationId).
+func (c *ClientWithResponses) PutWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, body PutWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*PutWebhookResponse, error) {
+	rsp, err := c.PutWebhook(ctx, app, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutWebhookResponse(rsp)
+}
+
+// TestWebhookWithResponse Send a webhook a message without events, and see what it answers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/apps/{app}/webhooks/{name}/test (the `TestWebhook` operationId).
+func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, app AppName, name WebhookName, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
+	rsp, err := c.TestWebhook(ctx, app, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestWebhookResponse(rsp)
+}
+
 // GetConfigWithResponse What the snippet needs to subscribe a browser
 //
 // With a user token or an API key, the configuration of its app; without, of the app `default`.
@@ -4806,6 +6829,27 @@ func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, reqEdit
 		return nil, err
 	}
 	return ParseGetConfigResponse(rsp)
+}
+
+// ListEventsWithResponse What happened, in order
+//
+// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
+// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
+// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+//
+// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
+// taken for `after`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
 }
 
 // ListKeysWithResponse The app's API keys
@@ -4858,6 +6902,21 @@ func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, id stri
 		return nil, err
 	}
 	return ParseDeleteKeyResponse(rsp)
+}
+
+// RotateKeyWithResponse Make a new API key in place of another, which ends at once
+//
+// The new one has the same name, scopes and rate.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id string, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+	rsp, err := c.RotateKey(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateKeyResponse(rsp)
 }
 
 // DeleteMySubscriptionWithResponse Remove the calling browser's or phone's subscription
@@ -4915,6 +6974,8 @@ func (c *ClientWithResponses) PutMySubscriptionWithResponse(ctx context.Context,
 // With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 // answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
 //
+// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `CreateNotifications` operationId).
@@ -4933,6 +6994,8 @@ func (c *ClientWithResponses) CreateNotificationsWithBodyWithResponse(ctx contex
 //
 // With an `Idempotency-Key`, a request that is sent again, because its answer did not arrive, gets the first
 // answer again and sends nothing twice, for 24 hours. The same key with another body is refused with 422.
+//
+// Where Belfry exports traces, a sampled `traceparent` (W3C Trace Context) makes each delivery a span of that trace.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5006,6 +7069,44 @@ func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, i
 	return ParseGetNotificationResponse(rsp)
 }
 
+// CreateReceiptWithBodyWithResponse Tell that a notification was shown, clicked or closed
+//
+// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+//
+// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+func (c *ClientWithResponses) CreateReceiptWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReceiptResponse, error) {
+	rsp, err := c.CreateReceiptWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReceiptResponse(rsp)
+}
+
+// CreateReceiptWithResponse Tell that a notification was shown, clicked or closed
+//
+// For service workers: `belfry-sw.js` calls it for a notification that was sent with `receipts`. The token comes with the
+// notification and is for it alone, at one subscription. The first receipt of each kind counts; it appears on the delivery
+// and in the events. A receipt for a notification that is no longer kept is taken and dropped.
+//
+// Two media types are taken, so that a browser need not ask for permission first: `text/plain` holds the same JSON.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/receipts (the `CreateReceipt` operationId).
+func (c *ClientWithResponses) CreateReceiptWithResponse(ctx context.Context, body CreateReceiptJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReceiptResponse, error) {
+	rsp, err := c.CreateReceipt(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReceiptResponse(rsp)
+}
+
 // DeleteUserWithResponse Forget a user
 //
 // Removes the user's subscriptions, notifications and deliveries. What was not sent yet is not sent.
@@ -5019,6 +7120,22 @@ func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user U
 		return nil, err
 	}
 	return ParseDeleteUserResponse(rsp)
+}
+
+// ExplainUserWithResponse Why a user did, or did not, get a notification
+//
+// In plain sentences and as data: what became of the notification at each of the user's subscriptions, and why. Without
+// `notification`, the user's subscriptions as they are now, and their newest notifications in short.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/users/{user}/explain (the `ExplainUser` operationId).
+func (c *ClientWithResponses) ExplainUserWithResponse(ctx context.Context, user User, params *ExplainUserParams, reqEditors ...RequestEditorFn) (*ExplainUserResponse, error) {
+	rsp, err := c.ExplainUser(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExplainUserResponse(rsp)
 }
 
 // ListSubscriptionsWithResponse Where a user can be reached
@@ -5079,6 +7196,22 @@ func (c *ClientWithResponses) DeleteSubscriptionWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseDeleteSubscriptionResponse(rsp)
+}
+
+// RevokeUserTokensWithResponse End all of a user's tokens, at once
+//
+// User tokens and renewal tokens that were made before are no longer taken. Subscriptions stay; the user's browsers need a
+// new token for their next registration.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/users/{user}/tokens (the `RevokeUserTokens` operationId).
+func (c *ClientWithResponses) RevokeUserTokensWithResponse(ctx context.Context, user User, reqEditors ...RequestEditorFn) (*RevokeUserTokensResponse, error) {
+	rsp, err := c.RevokeUserTokens(ctx, user, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeUserTokensResponse(rsp)
 }
 
 // CreateUserTokenWithBodyWithResponse Make a token with which a browser or phone registers itself for a user
@@ -5162,6 +7295,72 @@ func ParseGetActorResponse(rsp *http.Response) (*GetActorResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ActorPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOverviewResponse parses an HTTP response from a GetOverviewWithResponse call
+func ParseGetOverviewResponse(rsp *http.Response) (*GetOverviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOverviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Overview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSearchActorsResponse parses an HTTP response from a SearchActorsWithResponse call
+func ParseSearchActorsResponse(rsp *http.Response) (*SearchActorsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchActorsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ActorList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5465,6 +7664,35 @@ func ParsePutCredentialResponse(rsp *http.Response) (*PutCredentialResponse, err
 	return response, nil
 }
 
+// ParseRotateTokenSecretResponse parses an HTTP response from a RotateTokenSecretWithResponse call
+func ParseRotateTokenSecretResponse(rsp *http.Response) (*RotateTokenSecretResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateTokenSecretResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseCreateVAPIDKeyResponse parses an HTTP response from a CreateVAPIDKeyWithResponse call
 func ParseCreateVAPIDKeyResponse(rsp *http.Response) (*CreateVAPIDKeyResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5498,6 +7726,108 @@ func ParseCreateVAPIDKeyResponse(rsp *http.Response) (*CreateVAPIDKeyResponse, e
 	return response, nil
 }
 
+// ParseDeleteWebhookResponse parses an HTTP response from a DeleteWebhookWithResponse call
+func ParseDeleteWebhookResponse(rsp *http.Response) (*DeleteWebhookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteWebhookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutWebhookResponse parses an HTTP response from a PutWebhookWithResponse call
+func ParsePutWebhookResponse(rsp *http.Response) (*PutWebhookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutWebhookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreatedWebhook
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedWebhook
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTestWebhookResponse parses an HTTP response from a TestWebhookWithResponse call
+func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestWebhookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WebhookTest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetConfigResponse parses an HTTP response from a GetConfigWithResponse call
 func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5514,6 +7844,39 @@ func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest BrowserConfig
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5613,6 +7976,39 @@ func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateKeyResponse parses an HTTP response from a RotateKeyWithResponse call
+func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest CreatedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Error
@@ -5827,6 +8223,35 @@ func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse,
 	return response, nil
 }
 
+// ParseCreateReceiptResponse parses an HTTP response from a CreateReceiptWithResponse call
+func ParseCreateReceiptResponse(rsp *http.Response) (*CreateReceiptResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateReceiptResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDeleteUserResponse parses an HTTP response from a DeleteUserWithResponse call
 func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5843,6 +8268,39 @@ func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ForgottenUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExplainUserResponse parses an HTTP response from a ExplainUserWithResponse call
+func ParseExplainUserResponse(rsp *http.Response) (*ExplainUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExplainUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Explanation
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5942,6 +8400,35 @@ func ParseDeleteSubscriptionResponse(rsp *http.Response) (*DeleteSubscriptionRes
 	}
 
 	response := &DeleteSubscriptionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeUserTokensResponse parses an HTTP response from a RevokeUserTokensWithResponse call
+func ParseRevokeUserTokensResponse(rsp *http.Response) (*RevokeUserTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeUserTokensResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
