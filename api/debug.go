@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -30,21 +31,31 @@ func (s *Server) GetActor(ctx context.Context, request GetActorRequestObject) (G
 }
 
 func (s *Server) inspect(ctx context.Context, path, after string, limit int) (ActorPage, error) {
-	if limit == 0 {
-		limit = pageDefault
-	}
-	if limit < 0 || limit > actors.MaxPage {
-		return ActorPage{}, invalid("limit", "limit is %d. Use 1 to %d.", limit, actors.MaxPage)
+	limit, err := pageLimit(limit)
+	if err != nil {
+		return ActorPage{}, err
 	}
 	page, err := s.config.System.Inspect(ctx, path, after, limit)
 	if err != nil {
 		return ActorPage{}, err
 	}
-	answer := ActorPage{Actor: shownActor(page.Node), Children: make([]Actor, len(page.Children)), Next: page.Next}
-	for i, node := range page.Children {
-		answer.Children[i] = shownActor(node)
+	return ActorPage{Actor: shownActor(page.Node), Children: shownActors(page.Children), Next: page.Next}, nil
+}
+
+// pageLimit is how many actors an answer lists.
+func pageLimit(asked int) (int, error) {
+	if asked < 0 || asked > actors.MaxPage {
+		return 0, invalid("limit", "limit is %d. Use 1 to %d.", asked, actors.MaxPage)
 	}
-	return answer, nil
+	return cmp.Or(asked, pageDefault), nil
+}
+
+func shownActors(nodes []actors.Node) []Actor {
+	shown := make([]Actor, len(nodes))
+	for i, node := range nodes {
+		shown[i] = shownActor(node)
+	}
+	return shown
 }
 
 func shownActor(node actors.Node) Actor {
@@ -55,6 +66,10 @@ func shownActor(node actors.Node) Actor {
 		Queue:         node.Queue,
 		InFlight:      node.InFlight,
 		Restarts:      node.Restarts,
+		Cause:         node.Cause,
+		Reason:        node.Reason,
+		LastFailure:   node.Failure,
+		LastFailureAt: utc(node.FailedAt),
 		LastOutcome:   node.LastOutcome,
 		NextAttemptAt: utc(node.NextAttempt),
 		Children:      node.Children,
@@ -71,6 +86,9 @@ func hrefOf(path string) string {
 	}
 	return strings.TrimSuffix("/debug/actors/"+strings.Join(segments, "/"), "/")
 }
+
+// slashedActor is the pattern of what withSlashes serves.
+const slashedActor = "GET /debug/actors/{path...}"
 
 // withSlashes serves the path of an actor written with slashes as the one
 // parameter that openapi.yaml knows.
