@@ -1,6 +1,7 @@
 /**
  * Belfry in a service worker: shows what is pushed, opens what is clicked, and
- * tells Belfry when the browser's subscription changes.
+ * tells Belfry when the browser's subscription changes, and what became of a
+ * notification whose sender asked for receipts.
  *
  * It is a service worker by itself, served as /belfry-sw.js, or a part of the
  * application's own:
@@ -13,7 +14,7 @@
  * A shown notification carries in its data what a click needs, and what the
  * application sent along:
  *
- *     notification.data = { belfry: { id, navigate, actions }, data }
+ *     notification.data = { belfry: { id, navigate, actions, receipt, receipts }, data }
  */
 (() => {
   "use strict";
@@ -25,13 +26,15 @@
   self.addEventListener("push", (event) => {
     if (event.notification) return; // Declarative Web Push: the browser shows it by itself
     const message = belfryMessage(event.data) ?? (alone ? foreignMessage(event.data) : undefined);
-    if (message) event.waitUntil(Promise.all([show(message), count(message)]));
+    if (message) event.waitUntil(Promise.all([show(message).then(() => report(belfryOf(message), "shown")), count(message)]));
   });
 
   self.addEventListener("notificationclick", (event) => {
     const { belfry } = event.notification.data ?? {};
     if (!belfry) return;
+    clicked.add(belfry.receipt); // browsers fire notificationclose too
     event.notification.close();
+    event.waitUntil(report(belfry, "clicked"));
     if (event.action) {
       const url = webURL(belfry.actions[event.action]);
       if (url) event.waitUntil(open(url));
@@ -41,6 +44,13 @@
     if (url) event.waitUntil(open(url));
     else if (alone) event.waitUntil(openAnything());
   });
+
+  self.addEventListener("notificationclose", (event) => {
+    const { belfry } = event.notification.data ?? {};
+    if (belfry?.receipt && !clicked.delete(belfry.receipt)) event.waitUntil(closed(event.notification));
+  });
+
+  const clicked = new Set(); // receipt tokens
 
   self.addEventListener("pushsubscriptionchange", (event) => {
     event.waitUntil(navigator.locks.request("belfry", renew));
@@ -62,21 +72,56 @@
     return { notification: { title: self.location.host, body: data?.text() ?? "" } };
   }
 
-  async function show({ id, notification }) {
-    const { title, navigate, body, icon, image, badge, actions = [], data } = notification;
+  /** What a shown notification carries of a message. */
+  function belfryOf({ id, receipt, notification: { navigate, actions = [], receipts } }) {
+    return { id, navigate, actions: Object.fromEntries(actions.map((each) => [each.action, each.navigate])), receipt, receipts };
+  }
+
+  async function show(message) {
+    const { title, body, icon, image, badge, tag, actions = [], data } = message.notification;
     const essential = {
       body,
-      tag: notification.tag || id, // a push that comes twice replaces itself
-      data: {
-        belfry: { id, navigate, actions: Object.fromEntries(actions.map((each) => [each.action, each.navigate])) },
-        data,
-      },
+      tag: tag || message.id, // a push that comes twice replaces itself
+      data: { belfry: belfryOf(message), data },
     };
     try {
       await self.registration.showNotification(title || self.location.host, { ...essential, icon, image, badge, actions });
     } catch {
       await self.registration.showNotification(title || self.location.host, essential);
     }
+  }
+
+  /** Tells that a notification was closed, unless a newer one of the same tag took its place. */
+  async function closed({ tag, data: { belfry } }) {
+    const shown = await self.registration.getNotifications({ tag }).catch(() => []);
+    if (shown.some(({ data }) => data?.belfry?.receipt !== belfry.receipt)) return;
+    await report(belfry, "closed");
+  }
+
+  /**
+   * Tells Belfry what became of a notification, if its sender asked for that. It
+   * is not tried again, and nothing else depends on it. A plain text needs no
+   * permission from Belfry first (Fetch standard, "CORS-safelisted").
+   */
+  async function report({ receipt, receipts }, event) {
+    try {
+      if (!receipt || !receipts.includes(event)) return;
+      await fetch(new URL("v1/receipts", await belfryURL()), {
+        method: "POST",
+        headers: { "Content-Type": "text/plain" },
+        body: JSON.stringify({ token: receipt, event }),
+        keepalive: true,
+        signal: AbortSignal.timeout(10_000),
+      });
+    } catch {
+      // Offline, or Belfry is away, or the message is not as it should be.
+    }
+  }
+
+  /** Where Belfry is: where this browser is registered, or whence this script came. */
+  async function belfryURL() {
+    const wish = await recall(self.registration.scope);
+    return wish?.url ?? new URL(".", self.location);
   }
 
   /** Puts the number on the icon of an installed web app, where the browser can. */

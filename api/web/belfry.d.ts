@@ -166,6 +166,10 @@ export interface BelfryNotificationData<Data = unknown> {
     navigate?: string;
     /** What the buttons open, by their `action`. */
     actions: Record<string, string | undefined>;
+    /** What proves to Belfry which notification a receipt is of. For Belfry's service worker alone. */
+    receipt?: string;
+    /** What the sender wants to be told: the service worker does it. */
+    receipts?: ("shown" | "clicked" | "closed")[];
   };
   /** What the sender put into the notification's `data`. */
   data?: Data;

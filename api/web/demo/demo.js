@@ -157,10 +157,24 @@ const FINAL = {
   no_subscription: ["", "There was no browser to send it to"],
 };
 
+// What the browser told by receipts.
+const TOLD = {
+  shown: ["good", "Shown by the browser"],
+  clicked: ["good", "Clicked"],
+  closed: ["good", "Shown, and closed without a click"],
+};
+
 const LIVE = {
   queued: ["busy", "Waiting for its turn"],
   waiting: ["busy", "Will be tried again"],
 };
+
+const PATIENCE = 10 * 60_000; // milliseconds in which a browser may tell what became of it
+
+/** Whether a browser may still tell that it showed it, or that it was clicked or closed. */
+function mayTell({ state, clicked_at: clicked, closed_at: closed }) {
+  return state === "delivered" && !clicked && !closed;
+}
 
 async function watch(id, title) {
   const item = element("li");
@@ -171,7 +185,8 @@ async function watch(id, title) {
   for (;;) {
     const [notification, trouble] = await request("GET", `/demo/notifications/${id}`).then((it) => [it], (error) => [undefined, error]);
     if (notification || trouble) renderSent(item, { id, title, sentAt, notification, trouble: trouble?.message });
-    if (notification?.state === "finished" || trouble?.status < 500) return;
+    const over = notification?.state === "finished" && (!notification.deliveries.some(mayTell) || Date.now() - sentAt > PATIENCE);
+    if (over || trouble?.status < 500) return;
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 1.3, 2000);
   }
@@ -197,14 +212,16 @@ function renderDelivery({ tone, sentence, facts }) {
   return element("li", {}, state, element("p", { className: "facts" }, facts));
 }
 
-function describe({ state, host, attempts, status, reason, next_attempt_at: next }) {
-  const [tone, sentence] = FINAL[state] ?? LIVE[state] ?? ["", state];
+function describe({ state, host, attempts, status, reason, next_attempt_at: next, shown_at, clicked_at, closed_at }) {
+  const told = (clicked_at && TOLD.clicked) || (closed_at && TOLD.closed) || (shown_at && TOLD.shown);
+  const [tone, sentence] = told || FINAL[state] || LIVE[state] || ["", state];
   const seconds = next && Math.max(0, Math.round((Date.parse(next) - Date.now()) / 1000));
   const facts = [
     host,
     attempts && (attempts === 1 ? "1 attempt" : `${attempts} attempts`),
     status && `status ${status}`,
     reason,
+    ...[["shown", shown_at], ["clicked", clicked_at], ["closed", closed_at]].map(([what, at]) => at && `${what} ${new Date(at).toLocaleTimeString()}`),
     next && (seconds > 0 ? `next attempt in ${seconds} s` : "next attempt now"),
   ];
   return { tone, sentence, facts: facts.filter(Boolean).join(" · ") };
