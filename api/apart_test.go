@@ -49,57 +49,65 @@ var bodies = map[string]any{
 	"POST /v1/notifications":                `{"user":"ann","title":"x"}`,
 	"POST /v1/notifications/batch":          `{"notifications":[{"user":"ann","title":"x"}]}`,
 	"PUT /v1/users/{user}/subscriptions":    device(deviceToken),
+	"PUT /v1/me/subscriptions":              device(deviceToken),
 	"POST /v1/apps":                         `{"name":"new"}`,
 	"PATCH /v1/apps/{app}":                  `{"origins":["https://evil.dev"]}`,
 	"PUT /v1/apps/{app}/credentials/{name}": googleAccount("belfry-evil"),
+	"PUT /v1/apps/{app}/webhooks/{name}":    `{"url":"https://evil.dev/events"}`,
 	"POST /v1/keys":                         `{"scopes":["admin"]}`,
+	"POST /v1/receipts":                     `{"token":"x.y","event":"shown"}`,
 }
 
-// Every operation, called with another app's admin key for what is the default
+// Every operation, called with what another app has for what is the default
 // app's, shows nothing of it and changes nothing there.
 func TestApps_AreApartInEveryOperation(t *testing.T) {
-	r := newRig(t).withCredentials()
-	_, laptop := r.browser()
-	sub := r.subscribe("ann", laptop)
-	id := r.send("ann")
-	r.finished(id)
-	var keys api.KeyList
-	r.must(http.StatusOK, request{path: "/v1/keys"}, &keys)
-	before := r.do(request{path: "/v1/apps"}).body
-	secrets := []string{sub.Id, keys.Keys[0].Id, "com.example.app", "belfry-demo", push.EncodeBase64(r.vapid), pageOrigin}
-
-	for _, op := range operations(t) {
-		if op.needs == "" {
-			continue
-		}
+	v := newVictim(t)
+	var theirs api.UserToken
+	v.must(http.StatusCreated, request{method: "POST", path: "/v1/users/ann/tokens", key: v.keys["other"]}, &theirs)
+	attacks := v.attacks(theirs.Token)
+	all := operations(t)
+	require.Len(t, attacks, len(all), "an attack is of no operation")
+	before := v.snapshot()
+	for _, op := range all {
 		name := op.method + " " + op.path
-		path := strings.NewReplacer("{app}", "default", "{name}", "ios", "{user}", "ann", "{path}", "registry").Replace(op.path)
-		switch {
-		case strings.HasPrefix(path, "/v1/notifications/{id}"):
-			path = strings.Replace(path, "{id}", id, 1)
-		case strings.HasPrefix(path, "/v1/users/"):
-			path = strings.Replace(path, "{id}", sub.Id, 1)
-		case strings.HasPrefix(path, "/v1/keys"):
-			path = strings.Replace(path, "{id}", keys.Keys[0].Id, 1) + "?app=default"
-		}
-		got := r.do(request{method: op.method, path: path, key: r.keys["other"], body: bodies[name]})
-		switch forbidden := op.operator || strings.Contains(op.path, "{app}") || strings.HasSuffix(path, "?app=default"); {
-		case forbidden:
-			require.Equal(t, http.StatusForbidden, got.status, "%s: %s", name, got.body)
-			require.Equal(t, "operator_only", got.problem.Code, name)
-		case strings.Contains(op.path, "{id}"):
-			require.Equal(t, http.StatusNotFound, got.status, "%s: %s", name, got.body)
-		}
-		for _, secret := range secrets {
-			require.NotContains(t, string(got.body), secret, name)
+		require.NotEmpty(t, attacks[name], "say in this test how another app would call %s", name)
+		for _, a := range attacks[name] {
+			q := request{method: op.method, path: a.path, key: a.key, body: a.body}
+			if q.path == "" {
+				q.path = op.path
+			}
+			if q.key == "" {
+				q.key = v.keys["other"]
+			}
+			if q.body == nil {
+				q.body = bodies[name]
+			}
+			if name == "DELETE /v1/users/{user}/tokens" || name == "DELETE /v1/users/{user}" {
+				continue // after the attacks that need the token
+			}
+			v.attackedBy(q, a)
 		}
 	}
-	require.JSONEq(t, string(before), string(r.do(request{path: "/v1/apps"}).body))
-	require.Equal(t, 1, r.rows("ann"))
-	r.must(http.StatusOK, request{path: "/v1/notifications/" + id}, nil)
-	var after api.KeyList
-	r.must(http.StatusOK, request{path: "/v1/keys"}, &after)
-	require.Equal(t, keys, after)
+	for _, name := range []string{"DELETE /v1/users/{user}", "DELETE /v1/users/{user}/tokens"} {
+		for _, a := range attacks[name] {
+			v.attackedBy(request{method: "DELETE", path: a.path, key: v.keys["other"]}, a)
+		}
+	}
+	require.False(t, v.enters(theirs.Token), "it was the other app's ann whose tokens ended")
+	require.Equal(t, before, v.snapshot())
+	require.Equal(t, 2, v.rows("ann"))
+}
+
+func (v *victim) attackedBy(q request, a attack) {
+	v.Helper()
+	got := v.do(q)
+	require.Equal(v, a.want, got.status, "%s %s: %s", q.method, q.path, got.body)
+	if a.code != "" {
+		require.Equal(v, a.code, got.problem.Code, q.path)
+	}
+	for _, secret := range v.secrets {
+		require.NotContains(v, string(got.body), secret, "%s %s", q.method, q.path)
+	}
 }
 
 func TestApps_TheirOwnAdminsReadAndChangeThem(t *testing.T) {
@@ -157,6 +165,9 @@ func TestOperator_SeesWhatIsOfAllApps(t *testing.T) {
 		}
 		seen++
 		path := strings.Replace(op.path, "{path}", "registry", 1)
+		if path == "/debug/search" {
+			path += "?q=ann"
+		}
 		got := r.do(request{method: op.method, path: path, key: r.keys["other"], body: bodies[op.method+" "+op.path]})
 		require.Equal(t, http.StatusForbidden, got.status, path)
 		require.Equal(t, "operator_only", got.problem.Code)
@@ -164,7 +175,7 @@ func TestOperator_SeesWhatIsOfAllApps(t *testing.T) {
 		own := r.do(request{method: op.method, path: path, key: r.keys[op.needs], body: bodies[op.method+" "+op.path]})
 		require.Less(t, own.status, 300, "%s: %s", path, own.body)
 	}
-	require.Equal(t, 5, seen)
+	require.Equal(t, 7, seen)
 }
 
 // Nothing that is answered has a secret in it.

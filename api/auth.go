@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/belfryhq/belfry/actors"
@@ -23,6 +22,15 @@ type caller struct {
 	app     string
 	user    string      // with a user token
 	renewal push.Digest // with a renewal token: the subscription it may replace
+	key     *knownKey   // with an API key
+	token   *grant      // with a token of either kind
+	trace   []byte      // push.Notification.Trace of what the request sends
+}
+
+// grant is what is known of a token beside whose it is.
+type grant struct {
+	secret []byte    // it was signed with
+	made   time.Time // zero if it does not say
 }
 
 // operator tells whether a caller with an API key is the operator, who looks
@@ -46,12 +54,21 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 		if err == nil && op.operator && !who.operator() {
 			err = errOperatorOnly
 		}
+		if err == nil && who.token != nil {
+			err = s.visitors.take(push.User{App: who.app, ID: who.user}, time.Now())
+		}
+		if err == nil {
+			err = s.checkToken(r.Context(), who)
+		}
 		if err == nil && op.browser {
 			err = s.checkOrigin(r, who)
 		}
 		if err != nil {
 			s.writeError(w, r, err)
 			return
+		}
+		if s.config.Traces {
+			who.trace = traceContext(r.Header)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	})
@@ -110,13 +127,20 @@ func (s *Server) verifyKey(ctx context.Context, secret string, needs scope) (cal
 	if err != nil {
 		return caller{}, fmt.Errorf("%w: find the API key: %w", actors.ErrUnavailable, err)
 	}
-	if needs != anyone && !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
-		return caller{}, problem{
-			status: http.StatusForbidden, code: "forbidden",
-			detail: fmt.Sprintf("This API key may not do this: it lacks the scope %s. Use a key that has it.", needs),
-		}
+	if err := key.charge(1, 1); err != nil {
+		return caller{}, err
 	}
-	return caller{app: key.App}, nil
+	if needs != anyone && !slices.Contains(key.Scopes, string(needs)) && !slices.Contains(key.Scopes, string(scopeAdmin)) {
+		return caller{}, lacksScope(needs)
+	}
+	return caller{app: key.App, key: key}, nil
+}
+
+func lacksScope(needs scope) problem {
+	return problem{
+		status: http.StatusForbidden, code: "forbidden",
+		detail: fmt.Sprintf("This API key may not do this: it lacks the scope %s. Use a key that has it.", needs),
+	}
 }
 
 // isToken tells a JSON Web Token from an API key.
@@ -138,59 +162,4 @@ func (s *Server) checkOrigin(r *http.Request, who caller) error {
 		status: http.StatusForbidden, code: "origin_not_allowed",
 		detail: fmt.Sprintf("The app does not allow pages of %s. Add this origin to the app's allowed origins.", origin),
 	}
-}
-
-const (
-	lookupTimeout = 5 * time.Second  // for the store to find a key
-	revokeTimeout = 15 * time.Second // for the store to delete one
-)
-
-// keyCache remembers keys that were found. Only this process changes keys, by
-// the methods of its Server, so what is remembered is true.
-type keyCache struct {
-	mu      sync.RWMutex
-	found   map[[32]byte]store.APIKey
-	changes int // a key that was looked up before one is not remembered after it
-}
-
-func (c *keyCache) find(ctx context.Context, in store.APIKeys, hash [32]byte) (store.APIKey, error) {
-	c.mu.RLock()
-	key, ok := c.found[hash]
-	changes := c.changes
-	c.mu.RUnlock()
-	if ok {
-		return key, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-	defer cancel()
-	key, err := in.FindAPIKey(ctx, hash)
-	if err != nil {
-		return store.APIKey{}, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.changes == changes {
-		if c.found == nil {
-			c.found = make(map[[32]byte]store.APIKey)
-		}
-		c.found[hash] = key
-	}
-	return key, nil
-}
-
-// forget deletes a key in the store, whether or not the caller waits for it.
-// It is not remembered afterwards even if the store did not say that it was deleted.
-func (c *keyCache) forget(ctx context.Context, in store.APIKeys, app, id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
-	defer cancel()
-	err := in.DeleteAPIKey(ctx, app, id)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.changes++
-	for hash, key := range c.found {
-		if key.App == app && key.ID == id {
-			delete(c.found, hash)
-		}
-	}
-	return err
 }

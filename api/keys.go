@@ -14,7 +14,13 @@ import (
 
 const keyNameMax = 100 // bytes
 
+// KeyRateMax is the highest rate of an API key that can be set, a second.
+const KeyRateMax = 1_000_000
+
 var keyID = regexp.MustCompile(`^[0-9a-f]{12}$`)
+
+// GivenKeyName is the name of the API key that came by the configuration.
+const GivenKeyName = "BELFRY_ADMIN_KEY"
 
 // AllScopes are the scopes an API key can have.
 var AllScopes = []string{string(scopeSend), string(scopeSubscribe), string(scopeRead), string(scopeAdmin)}
@@ -56,12 +62,16 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 		return nil, invalid("name", "name is too long or has control characters. Use at most %d bytes.", keyNameMax)
 	}
 	scopes := slices.Compact(slices.Sorted(slices.Values(body.Scopes)))
+	if body.Rate < 0 || body.Rate > KeyRateMax {
+		return nil, invalid("rate", "rate is %d. Use 1 to %d, or 0 for what BELFRY_KEY_RATE says.", body.Rate, KeyRateMax)
+	}
 	key, secret := NewAPIKey(app, body.Name, scopes, time.Now())
+	key.Rate = body.Rate
 	if err := s.config.Store.CreateAPIKey(ctx, key); err != nil {
 		return nil, stored(err)
 	}
 	return CreateKey201JSONResponse{
-		Id: key.ID, Name: key.Name, Scopes: key.Scopes, CreatedAt: key.CreatedAt.UTC(), Key: secret,
+		Id: key.ID, Name: key.Name, Scopes: key.Scopes, Rate: key.Rate, CreatedAt: key.CreatedAt.UTC(), Key: secret,
 	}, nil
 }
 
@@ -74,7 +84,10 @@ func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) 
 	if !keyID.MatchString(request.Id) {
 		return nil, errNotFound
 	}
-	if err := s.keys.forget(ctx, s.config.Store, app, request.Id); err != nil {
+	err = s.keys.revoke(ctx, app, request.Id, func(ctx context.Context) error {
+		return s.config.Store.DeleteAPIKey(ctx, app, request.Id)
+	})
+	if err != nil {
 		return nil, stored(err)
 	}
 	return DeleteKey204Response{}, nil
@@ -90,5 +103,5 @@ func (s *Server) appOfKeys(ctx context.Context, name string) (string, error) {
 }
 
 func shownKey(key store.APIKey) Key {
-	return Key{Id: key.ID, Name: key.Name, Scopes: key.Scopes, CreatedAt: key.CreatedAt.UTC()}
+	return Key{Id: key.ID, Name: key.Name, Scopes: key.Scopes, Rate: key.Rate, CreatedAt: key.CreatedAt.UTC()}
 }

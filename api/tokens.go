@@ -26,50 +26,70 @@ const (
 // claims are a token's: iss is the app, sub the user.
 type claims struct {
 	jwt.RegisteredClaims
+	Made     int64  `json:"made,omitempty"`     // iat in milliseconds: revocations are as exact as that
 	Replaces string `json:"replaces,omitempty"` // renewal: the ID of the subscription
 }
 
+// made is when the token was. Those of earlier versions say it to the second;
+// they count as made at its beginning.
+func (c claims) made() time.Time {
+	switch {
+	case c.Made != 0:
+		return time.UnixMilli(c.Made)
+	case c.IssuedAt != nil:
+		return c.IssuedAt.Time
+	default:
+		return time.Time{}
+	}
+}
+
 // makeUserToken signs a token with which a browser registers itself.
-func makeUserToken(app store.App, user string, now time.Time, ttl time.Duration) (token string, expires time.Time) {
-	expires = now.Add(ttl).Truncate(time.Second)
-	return sign(app, claims{RegisteredClaims: jwt.RegisteredClaims{
+func makeUserToken(app store.App, user string, made, expires time.Time) string {
+	return sign(app.TokenSecret, made, claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer:    app.Name,
 		Audience:  jwt.ClaimStrings{audienceUser},
 		Subject:   user,
-		IssuedAt:  jwt.NewNumericDate(now),
 		ExpiresAt: jwt.NewNumericDate(expires),
-	}}), expires
+	}})
 }
 
 // makeRenewalToken signs a token with which a service worker replaces one
 // subscription when the browser changed its endpoint, which may be long after any user
 // token has expired. It does not expire, but ends with the subscription.
-func makeRenewalToken(app store.App, user string, replaces push.Digest, now time.Time) string {
-	return sign(app, claims{
+//
+// It is for who has come with a token, and ends when that is revoked: it is as
+// old, and signed with the same secret, which may be another by now.
+func makeRenewalToken(who caller, replaces push.Digest) string {
+	return sign(who.token.secret, who.token.made, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:   app.Name,
+			Issuer:   who.app,
 			Audience: jwt.ClaimStrings{audienceRenewal},
-			Subject:  user,
-			IssuedAt: jwt.NewNumericDate(now),
+			Subject:  who.user,
 		},
 		Replaces: replaces.String(),
 	})
 }
 
-func sign(app store.App, c claims) string {
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(app.TokenSecret)
+func sign(secret []byte, made time.Time, c claims) string {
+	if !made.IsZero() {
+		c.Made, c.IssuedAt = made.UnixMilli(), jwt.NewNumericDate(made)
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(secret)
 	if err != nil {
 		panic(fmt.Errorf("sign a token: %w", err)) // HS256 takes any key
 	}
 	return signed
 }
 
-// verifyToken says whose token this is.
+// verifyToken says whose token this is. Whether it was revoked is checkToken's
+// to say.
 func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
 	var c claims
+	var secret []byte
 	_, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) {
 		app, err := s.apps.get(c.Issuer)
-		return app.TokenSecret, err
+		secret = app.TokenSecret
+		return secret, err
 	}, jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithTimeFunc(func() time.Time { return now }))
 	if errors.Is(err, actors.ErrUnavailable) {
 		return caller{}, err
@@ -77,7 +97,7 @@ func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
 	if err != nil || len(c.Audience) != 1 || !push.ValidUserID(c.Subject) {
 		return caller{}, errBadToken
 	}
-	who := caller{app: c.Issuer, user: c.Subject}
+	who := caller{app: c.Issuer, user: c.Subject, token: &grant{secret: secret, made: c.made()}}
 	switch c.Audience[0] {
 	case audienceUser:
 		if c.ExpiresAt == nil || c.ExpiresAt.Sub(now) > tokenMax {
@@ -91,6 +111,35 @@ func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
 		return caller{}, errBadToken
 	}
 	return who, nil
+}
+
+// checkToken refuses the tokens of a user that were revoked.
+func (s *Server) checkToken(ctx context.Context, who caller) error {
+	if who.token == nil {
+		return nil
+	}
+	upTo, err := s.config.Store.TokensRevoked(ctx, push.User{App: who.app, ID: who.user})
+	if err != nil {
+		return stored(err)
+	}
+	if !upTo.IsZero() && !who.token.made.After(upTo) {
+		return errBadToken
+	}
+	return nil
+}
+
+// tokenTime is when a token that is made now for a user was made: after the last
+// revocation, whatever became of the clock.
+func (s *Server) tokenTime(ctx context.Context, user push.User) (time.Time, error) {
+	upTo, err := s.config.Store.TokensRevoked(ctx, user)
+	if err != nil {
+		return time.Time{}, stored(err)
+	}
+	now := time.Now().Truncate(time.Millisecond)
+	if !now.After(upTo) {
+		now = upTo.Add(time.Millisecond)
+	}
+	return now, nil
 }
 
 var errBadToken = problem{
@@ -114,6 +163,19 @@ func (s *Server) CreateUserToken(ctx context.Context, request CreateUserTokenReq
 	if err != nil {
 		return nil, err
 	}
-	token, expires := makeUserToken(app.App, request.User, time.Now(), ttl)
+	token, expires, err := s.userToken(ctx, app, request.User, ttl)
+	if err != nil {
+		return nil, err
+	}
 	return CreateUserToken201JSONResponse{Token: token, ExpiresAt: expires.UTC()}, nil
+}
+
+// userToken makes a token for so long.
+func (s *Server) userToken(ctx context.Context, app tenant, user string, ttl time.Duration) (token string, expires time.Time, err error) {
+	made, err := s.tokenTime(ctx, push.User{App: app.Name, ID: user})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	expires = time.Now().Add(ttl).Truncate(time.Second)
+	return makeUserToken(app.App, user, made, expires), expires, nil
 }
