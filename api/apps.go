@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/guard"
 	"github.com/belfryhq/belfry/push/webpush"
 	"github.com/belfryhq/belfry/store"
 )
@@ -39,7 +40,7 @@ func (s *Server) ListApps(_ context.Context, _ ListAppsRequestObject) (ListAppsR
 	all := s.apps.list()
 	answer := ListApps200JSONResponse{Apps: make([]App, len(all))}
 	for i, app := range all {
-		answer.Apps[i] = shownApp(app)
+		answer.Apps[i] = s.shownApp(app)
 	}
 	return answer, nil
 }
@@ -74,7 +75,7 @@ func (s *Server) CreateApp(ctx context.Context, request CreateAppRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	shown := shownApp(made)
+	shown := s.shownApp(made)
 	return CreateApp201JSONResponse{
 		Name: shown.Name, CreatedAt: shown.CreatedAt, Origins: shown.Origins, VapidSubject: shown.VapidSubject,
 		PushHosts: shown.PushHosts, VapidKeys: shown.VapidKeys, Credentials: shown.Credentials, Key: secret,
@@ -113,7 +114,7 @@ func (s *Server) GetApp(ctx context.Context, request GetAppRequestObject) (GetAp
 	if err != nil {
 		return nil, err
 	}
-	return GetApp200JSONResponse(shownApp(app)), nil
+	return GetApp200JSONResponse(s.shownApp(app)), nil
 }
 
 // UpdateApp changes an app's settings.
@@ -141,7 +142,7 @@ func (s *Server) UpdateApp(ctx context.Context, request UpdateAppRequestObject) 
 	if app, err = s.apps.get(app.Name); err != nil {
 		return nil, err
 	}
-	return UpdateApp200JSONResponse(shownApp(app)), nil
+	return UpdateApp200JSONResponse(s.shownApp(app)), nil
 }
 
 // How much one app may have.
@@ -176,7 +177,7 @@ func (c *AppChange) applyTo(app *store.App) error {
 		}
 		app.PushHosts = nil
 		for i, entry := range *c.PushHosts {
-			host, err := webpush.ParseHost(entry)
+			host, err := guard.ParseHost(entry)
 			if err != nil {
 				return invalid(fmt.Sprintf("push_hosts[%d]", i), "%s", sentence(err))
 			}
@@ -243,11 +244,11 @@ func (s *Server) appNamed(ctx context.Context, name string) (tenant, error) {
 	return app, err
 }
 
-func shownApp(app tenant) App {
+func (s *Server) shownApp(app tenant) App {
 	shown := App{
 		Name: app.Name, CreatedAt: app.CreatedAt.UTC(), VapidSubject: app.VAPIDSubject,
 		Origins: append(Origins{}, app.Origins...), PushHosts: append(PushHosts{}, app.PushHosts...),
-		VapidKeys: []VAPIDKey{}, Credentials: []Credential{},
+		VapidKeys: []VAPIDKey{}, Credentials: []Credential{}, Webhooks: s.webhooksOf(app),
 	}
 	for i, key := range app.vapidKeys {
 		shown.VapidKeys = append(shown.VapidKeys, shownVAPIDKey(key, i == 0))

@@ -17,6 +17,9 @@ func (s *Server) CreateNotificationBatch(ctx context.Context, request CreateNoti
 	if len(list) == 0 || len(list) > batchMax {
 		return nil, invalid("notifications", "There are %d notifications. Send 1 to %d at a time.", len(list), batchMax)
 	}
+	if err := chargeKey(ctx, len(list)); err != nil {
+		return nil, err
+	}
 	app, err := s.tenantOf(ctx)
 	if err != nil {
 		return nil, err

@@ -107,7 +107,7 @@ func TestProblems_AreWrittenInOnePlace(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, string(text), "http.Error(", source)
 		for _, line := range strings.Split(string(text), "\n") {
-			if strings.Contains(line, ".WriteHeader(") {
+			if strings.Contains(line, ".WriteHeader(") && !strings.Contains(line, "w.ResponseWriter.WriteHeader(status)") { // which passes it on
 				require.Contains(t, line, "http.StatusNoContent", "%s: %s", source, line)
 			}
 		}

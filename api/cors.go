@@ -8,11 +8,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/belfryhq/belfry/push/webpush"
+	"github.com/belfryhq/belfry/push/guard"
 )
 
 // forBrowsers are the paths that pages of other origins call.
-var forBrowsers = map[string]bool{"/v1/me/subscriptions": true, "/v1/config": true}
+var forBrowsers = map[string]bool{"/v1/me/subscriptions": true, "/v1/config": true, "/v1/receipts": true}
 
 // setAllowOrigin lets pages read the answer when some app allows their origin.
 // Whether the token's own app does is authorise's to say: until then an error
@@ -31,7 +31,7 @@ func (s *Server) servePreflight(mux *http.ServeMux) {
 	for path := range forBrowsers {
 		mux.HandleFunc("OPTIONS "+path, func(w http.ResponseWriter, _ *http.Request) {
 			if w.Header().Get("Access-Control-Allow-Origin") != "" {
-				w.Header().Set("Access-Control-Allow-Methods", "GET, PUT, DELETE")
+				w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
 				w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 				w.Header().Set("Access-Control-Max-Age", "600")
 			}
@@ -65,7 +65,7 @@ var ownPort = map[string]string{"https": ":443", "http": ":80"}
 // plainHost tells whether an origin's host, with or without a port, is written
 // as browsers do.
 func plainHost(host string) bool {
-	plain, err := webpush.ParseHost(host)
+	plain, err := guard.ParseHost(host)
 	if err != nil {
 		return false
 	}

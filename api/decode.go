@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -27,7 +28,11 @@ func (s *Server) decodeStrictly(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		raw, err := readJSON(w, r, op.body(), cmp.Or(op.bodyMax, maxBody))
+		var also []string
+		if op.plainText {
+			also = []string{"text/plain"}
+		}
+		raw, err := readJSON(w, r, op.body(), cmp.Or(op.bodyMax, maxBody), also...)
 		if errors.Is(err, errNoBody) && op.bodyOptional {
 			err = nil
 		}
@@ -41,8 +46,9 @@ func (s *Server) decodeStrictly(next http.Handler) http.Handler {
 }
 
 // readJSON decodes the request's body, of at most so many bytes, into the value
-// and returns it as it came.
-func readJSON(w http.ResponseWriter, r *http.Request, into any, limit int64) ([]byte, error) {
+// and returns it as it came. It takes application/json, and also those other
+// media types.
+func readJSON(w http.ResponseWriter, r *http.Request, into any, limit int64, also ...string) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
@@ -57,7 +63,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any, limit int64) ([]
 	if len(raw) == 0 {
 		return nil, errNoBody
 	}
-	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" && !slices.Contains(also, mediaType) {
 		return nil, problem{
 			status: http.StatusUnsupportedMediaType, code: "unsupported_media_type",
 			detail: "Send JSON, with the header Content-Type: application/json.",

@@ -152,7 +152,10 @@ func (s *Server) startDemo(w http.ResponseWriter, r *http.Request) (any, error) 
 	if !demoMade(app.App, body.User) {
 		return nil, invalid("user", "The demo did not make this user. Leave user out to be a new one.")
 	}
-	token, expires := makeUserToken(app.App, body.User, time.Now(), tokenMax)
+	token, expires, err := s.userToken(r.Context(), app, body.User, tokenMax)
+	if err != nil {
+		return nil, err
+	}
 	return struct {
 		User      string    `json:"user"`
 		Token     string    `json:"token"`
@@ -173,7 +176,11 @@ func (s *Server) demoUser(r *http.Request) (push.User, tenant, error) {
 	if !demoMade(app.App, who.user) || !who.renewal.IsZero() {
 		return push.User{}, tenant{}, errBadToken
 	}
-	return push.User{App: who.app, ID: who.user}, app, nil
+	user := push.User{App: who.app, ID: who.user}
+	if err := s.followers.take(user, time.Now()); err != nil {
+		return push.User{}, tenant{}, err
+	}
+	return user, app, s.checkToken(r.Context(), who)
 }
 
 func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -185,7 +192,9 @@ func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {
 	if _, err := readJSON(w, r, &body, maxBody); err != nil {
 		return nil, err
 	}
-	draft, err := s.draftOf(app, &NewNotifications{Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag})
+	draft, err := s.draftOf(app, &NewNotifications{
+		Title: body.Title, Body: body.Body, Url: body.URL, Tag: body.Tag, Receipts: []string{"shown", "clicked", "closed"},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,13 @@ func (d *Directory) PushHosts(app string) []string {
 	return d.apps[app].PushHosts
 }
 
+// ReceiptSecret is what an app's receipt tokens are made with: its token secret,
+// or nil if there is no such app.
+func (d *Directory) ReceiptSecret(app string) []byte {
+	known, _ := d.find(app)
+	return known.TokenSecret
+}
+
 // APNs finds what serves a topic. It is the same pointer as long as what it was
 // made of is. The error is apns.ErrNoCredential.
 func (d *Directory) APNs(_ context.Context, app, topic string) (*apns.Credential, error) {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 )
 
@@ -15,9 +17,13 @@ func (s *Server) GetMetrics(ctx context.Context, _ GetMetricsRequestObject) (Get
 	if s.config.Metrics == nil {
 		return nil, errNotFound
 	}
-	families, err := s.config.Metrics.Gather()
+	return encodeMetrics(ctx, s.config.Metrics, s.config.Log)
+}
+
+func encodeMetrics(ctx context.Context, from prometheus.Gatherer, log *slog.Logger) (metricsText, error) {
+	families, err := from.Gather()
 	if err != nil {
-		s.config.Log.WarnContext(ctx, "some metrics cannot be read", "error", err)
+		log.WarnContext(ctx, "some metrics cannot be read", "error", err)
 	}
 	var text bytes.Buffer
 	for _, family := range families {

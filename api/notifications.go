@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 const (
@@ -29,6 +31,9 @@ const (
 func (s *Server) CreateNotifications(ctx context.Context, request CreateNotificationsRequestObject) (CreateNotificationsResponseObject, error) {
 	users, err := usersOf(request.Body)
 	if err != nil {
+		return nil, err
+	}
+	if err := chargeKey(ctx, len(users)); err != nil {
 		return nil, err
 	}
 	app, err := s.tenantOf(ctx)
@@ -56,6 +61,11 @@ func (s *Server) CreateNotifications(ctx context.Context, request CreateNotifica
 }
 
 func (s *Server) notify(ctx context.Context, key *actors.Key, drafts []actors.Draft) ([]push.ID, error) {
+	if trace := callerOf(ctx).trace; trace != nil {
+		for i := range drafts {
+			drafts[i].Trace = trace
+		}
+	}
 	if key == nil {
 		return s.config.System.Notify(drafts)
 	}
@@ -181,6 +191,11 @@ func contentOf(body *NewNotifications) ([]byte, error) {
 	if string(body.Data) != "null" {
 		content.Data = body.Data
 	}
+	receipts, err := receiptsOf(body.Receipts)
+	if err != nil {
+		return nil, err
+	}
+	content.Receipts = receipts
 	urls := map[string]string{"url": body.Url, "icon": body.Icon, "image": body.Image, "badge": body.Badge}
 	if len(body.Actions) > actionsMax {
 		return nil, invalid("actions", "There are %d actions. Give at most %d.", len(body.Actions), actionsMax)
@@ -262,59 +277,96 @@ func (s *Server) CancelNotification(ctx context.Context, request CancelNotificat
 	return CancelNotification200JSONResponse(answer), nil
 }
 
-// fate puts together what the store and the live tree know of a notification.
-// The tree is asked first: what becomes final in between is then in the store.
+// fate is what became of a notification so far.
 func (s *Server) fate(ctx context.Context, app string, id push.ID) (Notification, error) {
+	known, err := s.account(ctx, app, id)
+	if err != nil {
+		return Notification{}, err
+	}
+	return known.shown(), nil
+}
+
+// account is what the store and the live tree know of a notification.
+type account struct {
+	store.Record
+	live      []actors.Progress // of deliveries that are not final
+	scheduled bool              // for a time that has not come
+}
+
+// account puts it together. The tree is asked first: what becomes final in
+// between is then in the store.
+func (s *Server) account(ctx context.Context, app string, id push.ID) (account, error) {
 	record, err := s.config.Store.GetNotification(ctx, app, id)
 	if err != nil {
-		return Notification{}, stored(err)
+		return account{}, stored(err)
 	}
-	sendAt := record.Notification.SendAt
-	scheduled := record.Pending && time.Now().Before(sendAt)
-	var live []actors.Progress
-	if record.Pending && !scheduled {
-		if live, err = s.config.System.Progress(ctx, record.Notification.User, id); err != nil {
-			return Notification{}, err
+	known := account{scheduled: record.Pending && time.Now().Before(record.Notification.SendAt)}
+	if record.Pending && !known.scheduled {
+		live, err := s.config.System.Progress(ctx, record.Notification.User, id)
+		if err != nil {
+			return account{}, err
 		}
 		if record, err = s.config.Store.GetNotification(ctx, app, id); err != nil {
-			return Notification{}, stored(err)
+			return account{}, stored(err)
+		}
+		for _, p := range live {
+			if !slices.ContainsFunc(record.Deliveries, func(d push.Delivery) bool { return d.Subscription == p.Subscription }) {
+				known.live = append(known.live, p)
+			}
 		}
 	}
+	known.Record = record
+	return known, nil
+}
+
+// shown is an account as an answer shows it.
+func (a account) shown() Notification {
 	answer := Notification{
-		Id:         id.String(),
-		User:       record.Notification.User.ID,
+		Id:         a.Notification.ID.String(),
+		User:       a.Notification.User.ID,
 		State:      "finished",
-		AcceptedAt: record.Notification.AcceptedAt.UTC(),
-		SendAt:     utc(sendAt),
-		ExpiresAt:  record.Notification.ExpiresAt.UTC(),
+		AcceptedAt: a.Notification.AcceptedAt.UTC(),
+		SendAt:     utc(a.Notification.SendAt),
+		ExpiresAt:  a.Notification.ExpiresAt.UTC(),
 		Deliveries: []Delivery{},
 	}
 	switch {
-	case scheduled:
+	case a.scheduled:
 		answer.State = "scheduled"
-	case record.Pending:
+	case a.Pending:
 		answer.State = "pending"
 	}
-	final := make(map[push.Digest]bool, len(record.Deliveries))
-	for _, d := range record.Deliveries {
-		final[d.Subscription] = true
-		answer.Deliveries = append(answer.Deliveries, finalDelivery(d))
+	for _, d := range a.Deliveries {
+		answer.Deliveries = append(answer.Deliveries, finalDelivery(d, a.Receipts))
 	}
-	for _, p := range live {
-		if !final[p.Subscription] {
-			answer.Deliveries = append(answer.Deliveries, liveDelivery(p))
-		}
+	for _, p := range a.live {
+		answer.Deliveries = append(answer.Deliveries, liveDelivery(p))
 	}
-	return answer, nil
+	return answer
 }
 
-func finalDelivery(d push.Delivery) Delivery {
+// finalDelivery shows a delivery with those of the notification's receipts that
+// are of it.
+func finalDelivery(d push.Delivery, receipts []push.Receipt) Delivery {
 	delivery := Delivery{
 		Host: d.Host, State: d.State.String(), Attempts: d.Attempts, Status: d.Status, Reason: d.Reason,
 		MessageId: d.MessageID, DoneAt: utc(d.DoneAt),
 	}
 	if !d.Subscription.IsZero() {
 		delivery.Subscription, delivery.Kind = d.Subscription.String(), d.Kind.String()
+	}
+	for _, receipt := range receipts {
+		if receipt.Subscription != d.Subscription {
+			continue
+		}
+		switch receipt.Type {
+		case push.ReceiptShown:
+			delivery.ShownAt = utc(receipt.At)
+		case push.ReceiptClicked:
+			delivery.ClickedAt = utc(receipt.At)
+		case push.ReceiptClosed:
+			delivery.ClosedAt = utc(receipt.At)
+		}
 	}
 	return delivery
 }

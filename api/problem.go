@@ -150,6 +150,7 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	if p.status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", `Bearer realm="belfry"`)
 	}
+	noteProblem(w, p.code)
 	write(w, p.status, "application/problem+json", p.shown())
 }
 
@@ -181,7 +182,6 @@ func write(w http.ResponseWriter, status int, contentType string, body any) {
 		panic(fmt.Errorf("encode %T: %w", body, err)) // our own types encode
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	w.Write(buffer.Bytes()) //nolint:errcheck // the caller has gone
 }
@@ -230,9 +230,12 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 	})
 }
 
+// methods are those that there may be operations of.
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
 func allowedMethods(mux *http.ServeMux, r *http.Request) string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, method := range methods {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := mux.Handler(other); pattern != "" {

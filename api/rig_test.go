@@ -18,6 +18,7 @@ import (
 
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/api"
+	"github.com/belfryhq/belfry/api/webhook"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/pushtest"
 	"github.com/belfryhq/belfry/push/simulate"
@@ -36,6 +37,7 @@ const (
 type rig struct {
 	*testing.T
 	url     string
+	handler http.Handler // what answers there
 	store   store.Store
 	system  *actors.System
 	service *simulate.WebPush
@@ -45,6 +47,7 @@ type rig struct {
 
 	senders *senders
 	changed *changes // what Config.Changed was called with
+	drain   func()   // the system; it does at the end, if it was not called before
 }
 
 // changes are those of apps, in order.
@@ -87,23 +90,27 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	r.keys["other"] = r.addKey("other", "admin")
 
 	r.senders, r.changed = newSenders(t, r), &changes{}
-	config := actors.Config{Store: r.store, Providers: r.senders.providers()}
+	webhooks, err := webhook.New(webhook.Config{Show: func(e push.Event) any { return api.ShownEvent(e) }})
+	require.NoError(t, err)
+	t.Cleanup(webhooks.Close)
+	config := actors.Config{Store: r.store, Providers: r.senders.providers(), Webhooks: webhooks}
 	for _, c := range change {
 		c(&config)
 	}
-	var err error
 	r.system, err = actors.Start(t.Context(), config)
 	require.NoError(t, err)
-	t.Cleanup(func() {
+	r.drain = sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
+	t.Cleanup(r.drain)
 	return r.with(func(c *api.Config) {
-		c.Store, c.System, c.Checkers, c.Demo = r.store, r.system, r.senders.checkers(), api.DemoPublic
+		c.Store, c.System, c.Checkers, c.Webhooks, c.Demo = r.store, r.system, r.senders.checkers(), webhooks, api.DemoPublic
 		c.Changed = func(change api.Change) {
 			r.changed.add(change)
 			r.senders.changed(change)
+			r.system.WebhooksChanged(change.App)
 		}
 	})
 }
@@ -311,6 +318,7 @@ func (r *rig) with(change func(*api.Config)) *rig {
 	server, err := api.New(other.config)
 	require.NoError(r, err)
 	r.Cleanup(server.Close)
-	other.url = newFront(r.T, server.Handler())
+	other.handler = server.Handler()
+	other.url = newFront(r.T, other.handler)
 	return &other
 }

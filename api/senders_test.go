@@ -40,8 +40,9 @@ func newSenders(t *testing.T, r *rig) *senders {
 		Key: func(ctx context.Context, app string, public []byte) (webpush.Key, error) {
 			return s.apps.Load().VAPIDKey(ctx, app, public)
 		},
-		AllowHosts: []string{strings.TrimPrefix(r.service.Origin(), "http://")},
-		AppHosts:   func(app string) []string { return s.apps.Load().PushHosts(app) },
+		ReceiptSecret: func(app string) []byte { return s.apps.Load().ReceiptSecret(app) },
+		AllowHosts:    []string{strings.TrimPrefix(r.service.Origin(), "http://")},
+		AppHosts:      func(app string) []string { return s.apps.Load().PushHosts(app) },
 	})
 	require.NoError(t, err)
 	t.Cleanup(s.web.Close)

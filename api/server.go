@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/api/webhook"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
@@ -22,9 +24,14 @@ type Store interface {
 	store.APIKeys
 	store.VAPIDKeys
 	store.Credentials
+	store.Webhooks
+	store.TokenRevocations
 	ListSubscriptions(ctx context.Context, users []push.User) (map[push.User][]push.Subscription, error)
 	GetNotification(ctx context.Context, app string, id push.ID) (store.Record, error)
+	ListRecent(ctx context.Context, user push.User, limit int) (store.Recent, error)
+	ListAttempts(ctx context.Context, app string, notification push.ID) ([]push.Event, error)
 	Ping(ctx context.Context) error
+	Lost() <-chan struct{}
 }
 
 // Config says what a Server works with.
@@ -33,9 +40,16 @@ type Config struct {
 	Directory *Directory                 // required: the apps in the Store
 	System    *actors.System             // required
 	Checkers  map[push.Kind]push.Checker // required: what can be sent, by kind of push service, of which none may be missing
+	Webhooks  *webhook.Caller            // required: how webhooks are checked, and tested; the System's may be around it
 	Log       *slog.Logger               // internal errors; default: nothing
 	Demo      Demo                       // to whom /demo is served; default: to nobody
 	Metrics   prometheus.Gatherer        // what GET /metrics shows; without it, that is 404
+	KeyRate   int                        // what a key without a rate of its own may do a second; default: anything
+	Version   string                     // of the program, for GET /debug/overview
+	Observe   func(Request)              // gets every request that was answered, from many goroutines, and must not block; default: nothing
+	Traces    bool                       // notifications keep the trace context that they are sent in, if it is sampled
+
+	EventRetention time.Duration // as actors.Config has it; default 3 days, negative for keeping no events
 
 	// Changed is called after an app was changed, or may have been, once the
 	// Directory has it as it is now: before the change is answered, or, where the
@@ -52,6 +66,8 @@ func (c *Config) validate() error {
 		return errors.New("Config.Directory is missing")
 	case c.System == nil:
 		return errors.New("Config.System is missing")
+	case c.Webhooks == nil:
+		return errors.New("Config.Webhooks is missing")
 	}
 	for _, kind := range []push.Kind{push.WebPush, push.APNs, push.FCM} {
 		if c.Checkers[kind] == nil {
@@ -67,7 +83,14 @@ type Server struct {
 	apps    *Directory
 	turns   *turns
 	retries *retries
-	keys    keyCache
+	keys    *keyring
+	seats   *seats
+	quiet   *quiet
+
+	// Limits of those who have no API key.
+	visitors  *allowances[push.User] // who come with a user token
+	followers *allowances[push.User] // the demo's visitors
+	receipts  *allowances[receiptOf]
 }
 
 // New makes a Server. It is to be closed.
@@ -81,13 +104,19 @@ func New(config Config) (*Server, error) {
 	if config.Changed == nil {
 		config.Changed = func(Change) {}
 	}
-	return &Server{config: config, apps: config.Directory, turns: newTurns(), retries: newRetries()}, nil
+	config.EventRetention = cmp.Or(config.EventRetention, 3*24*time.Hour)
+	return &Server{
+		config: config, apps: config.Directory, turns: newTurns(), retries: newRetries(), keys: newKeyring(config.KeyRate), seats: newSeats(), quiet: newQuiet(config.EventRetention),
+		visitors:  newAllowances[push.User](tokenRate, tokenBurst),
+		followers: newAllowances[push.User](followRate, followBurst),
+		receipts:  newAllowances[receiptOf](receiptRate, receiptBurst),
+	}, nil
 }
 
-// Handler serves the API, the browser's files and, if configured, the demo.
-func (s *Server) Handler() http.Handler {
+// routes are what there is to be served.
+func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
+	strict := NewStrictHandlerWithOptions(s, []StrictMiddlewareFunc{withRequest}, StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  s.writeError,
 		ResponseErrorHandlerFunc: s.writeError,
 	})
@@ -96,56 +125,10 @@ func (s *Server) Handler() http.Handler {
 		Middlewares:      []MiddlewareFunc{s.decodeStrictly, s.authorise},
 		ErrorHandlerFunc: s.writeError,
 	})
-	mux.Handle("GET /debug/actors/{path...}", withSlashes(mux))
+	mux.Handle(slashedActor, withSlashes(mux))
 	s.serveFiles(mux)
+	serveDebug(mux)
 	s.serveDemo(mux)
 	s.servePreflight(mux)
-	return s.recovered(s.problems(mux))
-}
-
-// Waiting answers for a process that cannot serve yet: it is alive, but not
-// ready, for the reason given.
-func Waiting(reason string) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, Health{Status: "ok", Reasons: []string{}})
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		writeUnready(w, []string{reason})
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, problem{
-			status: http.StatusServiceUnavailable, code: "standby", retryAfter: 5 * time.Second,
-			detail: "This process does not serve yet: " + reason + ". Send the request to the active one, or again later.",
-		})
-	})
 	return mux
-}
-
-// GetHealth says that the process is alive.
-func (s *Server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthResponseObject, error) {
-	return GetHealth200JSONResponse{Status: "ok", Reasons: []string{}}, nil
-}
-
-const pingTimeout = 2 * time.Second // for the store to answer a readiness check
-
-// GetReadiness says whether work can be taken.
-func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
-	reasons := []string{}
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := s.config.Store.Ping(ctx); err != nil {
-		s.config.Log.WarnContext(ctx, "the store does not answer", "error", err)
-		reasons = append(reasons, "the store does not answer")
-	}
-	if s.config.System.Draining() {
-		reasons = append(reasons, "it is shutting down")
-	}
-	if s.config.System.Err() != nil {
-		reasons = append(reasons, "the supervision tree gave up; the log says why")
-	}
-	if len(reasons) > 0 {
-		return GetReadiness503JSONResponse{Status: "unavailable", Reasons: reasons}, nil
-	}
-	return GetReadiness200JSONResponse{Status: "ok", Reasons: reasons}, nil
 }

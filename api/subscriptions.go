@@ -62,7 +62,12 @@ func (s *Server) DeleteUser(ctx context.Context, request DeleteUserRequestObject
 	if err := checkUser("user", request.User); err != nil {
 		return nil, err
 	}
-	forgotten, err := s.config.System.Forget(ctx, push.User{App: callerOf(ctx).app, ID: request.User})
+	user := push.User{App: callerOf(ctx).app, ID: request.User}
+	// First, so that no browser registers again with what it has.
+	if err := s.revokeTokens(ctx, user); err != nil {
+		return nil, err
+	}
+	forgotten, err := s.config.System.Forget(ctx, user)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +86,7 @@ func (s *Server) PutMySubscription(ctx context.Context, request PutMySubscriptio
 		return nil, err
 	}
 	answer := registered(sub)
-	answer.Renewal = makeRenewalToken(app.App, who.user, sub.Digest, time.Now())
+	answer.Renewal = makeRenewalToken(who, sub.Digest)
 	if created {
 		return PutMySubscription201JSONResponse(answer), nil
 	}

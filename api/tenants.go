@@ -17,6 +17,7 @@ type tenant struct {
 	store.App
 	vapidKeys   []store.VAPIDKey // the newest, which is the current one, first
 	credentials []credential     // by name
+	webhooks    []store.Webhook  // by name, as they were given: how far they are, they tell
 	kinds       []push.Kind      // what it can send with: Web Push, and what it has a usable credential for
 }
 
@@ -113,6 +114,9 @@ func readTenant(ctx context.Context, from Store, name string, before tenant, log
 		}
 	}
 	slices.Sort(t.kinds)
+	if t.webhooks, err = from.ListWebhooks(ctx, name); err != nil {
+		return tenant{}, err
+	}
 	return t, nil
 }
 
