@@ -27,6 +27,7 @@ type sendCommand struct {
 	Urgency        string        `enum:"very-low,low,normal,high" default:"normal" help:"very-low, low, normal or high."`
 	CollapseKey    string        `help:"A notification with the same key that still waits is replaced."`
 	IdempotencyKey string        `placeholder:"KEY" help:"The same command with the same key sends once, for 24 hours."`
+	Receipts       []string      `enum:"shown,clicked,closed" placeholder:"WHAT" help:"What browsers are to tell: shown, clicked, closed."`
 	Wait           bool          `short:"w" xor:"wait" help:"Wait until it is final at every subscription, and say what became of it."`
 
 	manyFlags `embed:""`
@@ -71,6 +72,7 @@ func (c *sendCommand) notification() (client.NewNotifications, error) {
 	body := client.NewNotifications{
 		Title: c.Title, Body: c.Body, Url: c.URL, Icon: c.Icon, Tag: c.Tag, AppBadge: c.AppBadge, Sound: c.Sound,
 		Ttl: &ttl, Urgency: c.Urgency, CollapseKey: c.CollapseKey, SendAt: c.SendAt,
+		Receipts: c.Receipts,
 	}
 	if c.Data != "" {
 		if !json.Valid([]byte(c.Data)) {
@@ -129,6 +131,14 @@ func describeDelivery(d client.Delivery) string {
 	}
 	if d.NextAttemptAt != nil {
 		line += ", next at " + d.NextAttemptAt.Local().Format(time.TimeOnly)
+	}
+	for _, receipt := range []struct {
+		what string
+		at   *time.Time
+	}{{"shown", d.ShownAt}, {"clicked", d.ClickedAt}, {"closed", d.ClosedAt}} {
+		if receipt.at != nil {
+			line += fmt.Sprintf(", %s at %s", receipt.what, receipt.at.Local().Format(time.TimeOnly))
+		}
 	}
 	return line
 }
