@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -14,13 +15,19 @@ import (
 type treeCommand struct {
 	remoteFlags `embed:""`
 
-	Path  string        `arg:"" optional:"" default:"/" help:"Where to begin, such as /registry/3."`
-	Depth int           `default:"4" help:"Levels to show below it."`
+	Path  string        `arg:"" optional:"" default:"/" help:"Where to begin, such as /registry/03."`
+	Depth int           `placeholder:"N" help:"Levels to show below it. Default: 4; with --watch, 2."`
 	Most  int           `default:"20" help:"Children of one actor to show at most."`
 	All   bool          `short:"a" help:"Show shard ranges without users too."`
-	Watch bool          `short:"w" help:"Show it again and again, until interrupted."`
+	Watch bool          `short:"w" help:"Show it again and again, with what flows and what is paused, until interrupted."`
 	Every time.Duration `default:"1s" help:"With --watch: how often."`
 }
+
+const (
+	treeDepth  = 4  // levels below where it begins
+	watchDepth = 2  // the same, with --watch
+	watchAsks  = 40 // actors whose children are asked for at most, for each picture
+)
 
 // Run prints the live actor tree.
 func (c *treeCommand) Run(ctx context.Context, to streams) error {
@@ -28,74 +35,77 @@ func (c *treeCommand) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	for {
-		var screen bytes.Buffer
-		if err := c.draw(ctx, service, &screen); err != nil {
-			return err
-		}
-		if !c.Watch {
-			_, err := screen.WriteTo(to.out)
-			return err
-		}
-		fmt.Fprintf(to.out, "\x1b[H\x1b[2J%s  %s, every %s\n\n%s", c.Server, time.Now().Format(time.TimeOnly), c.Every, &screen)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(c.Every):
-		}
+	if c.Watch {
+		return c.watch(ctx, service, openWindow(to.out))
 	}
+	drawing := c.newDrawing(service, cmp.Or(c.Depth, treeDepth), math.MaxInt)
+	if err := drawing.draw(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(to.out, strings.Join(drawing.lines, "\n"))
+	return err
 }
 
-func (c *treeCommand) draw(ctx context.Context, service *client.ClientWithResponses, to io.Writer) error {
-	page, err := c.page(ctx, service, c.Path)
+// treeDrawing is a picture of the tree as it comes to be, line by line.
+type treeDrawing struct {
+	*treeCommand
+	service *client.ClientWithResponses
+	depth   int
+	asks    int // how many more actors may be asked for their children
+	missing int // how many were not for that reason
+	lines   []string
+}
+
+func (c *treeCommand) newDrawing(service *client.ClientWithResponses, depth, asks int) *treeDrawing {
+	return &treeDrawing{treeCommand: c, service: service, depth: depth, asks: asks}
+}
+
+func (d *treeDrawing) draw(ctx context.Context) error {
+	page, err := d.page(ctx, d.Path)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(to, page.Actor.Path+describeActor(page.Actor))
-	return c.drawChildren(ctx, service, to, page, "", 1)
+	d.add("", page.Actor.Path+describeActor(page.Actor))
+	if err := d.drawChildren(ctx, page, "", 1); err != nil {
+		return err
+	}
+	if d.missing > 0 {
+		d.add("", fmt.Sprintf("(%s actors have children that are not shown, for there are too many: give a path to begin at)", count(int64(d.missing))))
+	}
+	return nil
 }
 
-func (c *treeCommand) page(ctx context.Context, service *client.ClientWithResponses, path string) (*client.ActorPage, error) {
+func (d *treeDrawing) add(indent, line string) { d.lines = append(d.lines, indent+printable(line)) }
+
+func (d *treeDrawing) page(ctx context.Context, path string) (*client.ActorPage, error) {
+	d.asks--
 	if path = strings.Trim(path, "/"); path == "" {
-		response, err := service.GetRootActorWithResponse(ctx, &client.GetRootActorParams{Limit: c.Most})
+		response, err := d.service.GetRootActorWithResponse(ctx, &client.GetRootActorParams{Limit: d.Most})
 		if err != nil {
-			return nil, err
+			return nil, &passingError{err: err}
 		}
-		return answered(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+		return seen(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
 	}
-	response, err := service.GetActorWithResponse(ctx, path, &client.GetActorParams{Limit: c.Most})
+	response, err := d.service.GetActorWithResponse(ctx, path, &client.GetActorParams{Limit: d.Most})
 	if err != nil {
-		return nil, err
+		return nil, &passingError{err: err}
 	}
-	return answered(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
+	return seen(response.JSON200, response.ApplicationproblemJSONDefault, response.HTTPResponse)
 }
 
-func (c *treeCommand) drawChildren(ctx context.Context, service *client.ClientWithResponses, to io.Writer, page *client.ActorPage, indent string, depth int) error {
-	shown, hidden := c.choose(page.Children)
-	more := page.Actor.Children - len(page.Children)
-	var notes []string
-	if hidden > 0 {
-		notes = append(notes, fmt.Sprintf("(%d shard ranges without users; --all shows them)", hidden))
-	}
-	if more > 0 {
-		notes = append(notes, fmt.Sprintf("(%d more; --most shows more at a time)", more))
-	}
+func (d *treeDrawing) drawChildren(ctx context.Context, page *client.ActorPage, indent string, level int) error {
+	shown, notes := d.choose(page)
 	for i, child := range shown {
 		branch, below := "├─ ", "│  "
 		if i == len(shown)-1 && len(notes) == 0 {
 			branch, below = "└─ ", "   "
 		}
 		name := child.Path[strings.LastIndexByte(child.Path, '/')+1:]
-		fmt.Fprintln(to, indent+branch+name+describeActor(child))
-		if child.Children == 0 || depth >= c.Depth {
+		d.add(indent+branch, name+describeActor(child))
+		if child.Children == 0 || level >= d.depth {
 			continue
 		}
-		next, err := c.page(ctx, service, child.Path)
-		if err != nil {
-			fmt.Fprintln(to, indent+below+"("+err.Error()+")")
-			continue // it has left meanwhile
-		}
-		if err := c.drawChildren(ctx, service, to, next, indent+below, depth+1); err != nil {
+		if err := d.drawChild(ctx, child, indent+below, level+1); err != nil {
 			return err
 		}
 	}
@@ -104,22 +114,46 @@ func (c *treeCommand) drawChildren(ctx context.Context, service *client.ClientWi
 		if i == len(notes)-1 {
 			branch = "└─ "
 		}
-		fmt.Fprintln(to, indent+branch+note)
+		d.add(indent+branch, note)
 	}
 	return nil
 }
 
-// choose leaves out what says nothing.
-func (c *treeCommand) choose(children []client.Actor) (shown []client.Actor, hidden int) {
-	for _, child := range children {
+func (d *treeDrawing) drawChild(ctx context.Context, child client.Actor, indent string, level int) error {
+	if d.asks <= 0 {
+		d.missing++
+		return nil
+	}
+	page, err := d.page(ctx, child.Path)
+	var passing *passingError
+	switch {
+	case errors.As(err, &passing):
+		return err
+	case err != nil: // it has left meanwhile
+		d.add(indent, "("+err.Error()+")")
+		return nil
+	}
+	return d.drawChildren(ctx, page, indent, level)
+}
+
+// choose leaves out what says nothing, and says so.
+func (d *treeDrawing) choose(page *client.ActorPage) (shown []client.Actor, notes []string) {
+	hidden := 0
+	for _, child := range page.Children {
 		quiet := child.Kind == "shards" && child.Children == 0 && child.Queue == 0 && child.Restarts == 0 && child.State == "running"
-		if quiet && !c.All {
+		if quiet && !d.All {
 			hidden++
 			continue
 		}
 		shown = append(shown, child)
 	}
-	return shown, hidden
+	if hidden > 0 {
+		notes = append(notes, fmt.Sprintf("(%d shard ranges without users; --all shows them)", hidden))
+	}
+	if more := page.Actor.Children - len(page.Children); more > 0 {
+		notes = append(notes, fmt.Sprintf("(%d more; --most shows more at a time)", more))
+	}
+	return shown, notes
 }
 
 // describeActor says what there is to say beside the name.
@@ -139,6 +173,9 @@ func describeActor(a client.Actor) string {
 	}
 	if a.NextAttemptAt != nil {
 		fmt.Fprintf(&b, ", next at %s", a.NextAttemptAt.Local().Format(time.TimeOnly))
+	}
+	if a.LastFailure != "" {
+		fmt.Fprintf(&b, ", panicked with %s", a.LastFailure)
 	}
 	return b.String()
 }
