@@ -14,14 +14,18 @@ import (
 )
 
 type appCommand struct {
-	List             appListCommand       `cmd:"" help:"List the apps."`
-	Show             appShowCommand       `cmd:"" help:"Show an app's settings, VAPID keys and credentials."`
-	Create           appCreateCommand     `cmd:"" help:"Make an app and print its first admin key, once."`
-	Set              appSetCommand        `cmd:"" help:"Change an app's settings, at once."`
-	RotateVAPID      appRotateCommand     `cmd:"" name:"rotate-vapid" help:"Make a new current VAPID key, in the place of the one before, and print its public half."`
-	APNs             appAPNsCommand       `cmd:"" name:"apns" help:"Give an app what it proves itself with to APNs, for Apple's devices."`
-	FCM              appFCMCommand        `cmd:"" name:"fcm" help:"Give an app what it proves itself with to FCM, for Android."`
-	RemoveCredential appCredentialCommand `cmd:"" help:"Remove one of an app's credentials."`
+	List             appListCommand          `cmd:"" help:"List the apps."`
+	Show             appShowCommand          `cmd:"" help:"Show an app's settings, VAPID keys and credentials."`
+	Create           appCreateCommand        `cmd:"" help:"Make an app and print its first admin key, once."`
+	Set              appSetCommand           `cmd:"" help:"Change an app's settings, at once."`
+	RotateVAPID      appRotateCommand        `cmd:"" name:"rotate-vapid" help:"Make a new current VAPID key, in the place of the one before, and print its public half."`
+	RevokeTokens     appRevokeCommand        `cmd:"" help:"End every user token, renewal token and receipt token of an app, at once."`
+	APNs             appAPNsCommand          `cmd:"" name:"apns" help:"Give an app what it proves itself with to APNs, for Apple's devices."`
+	FCM              appFCMCommand           `cmd:"" name:"fcm" help:"Give an app what it proves itself with to FCM, for Android."`
+	RemoveCredential appCredentialCommand    `cmd:"" help:"Remove one of an app's credentials."`
+	Webhook          appWebhookCommand       `cmd:"" help:"Have an app's events sent to a URL, and print the secret that they are signed with, once."`
+	WebhookTest      appWebhookTestCommand   `cmd:"" help:"Send a webhook a message without events, and see what it answers."`
+	RemoveWebhook    appWebhookRemoveCommand `cmd:"" help:"Remove one of an app's webhooks."`
 }
 
 type appListCommand struct {
@@ -94,7 +98,7 @@ func showApp(to io.Writer, app *client.App) error {
 			name = ""
 		}
 	}
-	var keys, credentials []string
+	var keys, credentials, webhooks []string
 	for _, key := range app.VapidKeys {
 		line := key.PublicKey + " since " + key.CreatedAt.Local().Format(time.DateTime)
 		if key.Current {
@@ -105,12 +109,16 @@ func showApp(to io.Writer, app *client.App) error {
 	for _, c := range app.Credentials {
 		credentials = append(credentials, describeCredential(&c)+", since "+c.CreatedAt.Local().Format(time.DateTime))
 	}
+	for _, w := range app.Webhooks {
+		webhooks = append(webhooks, describeWebhook(&w)+", since "+w.CreatedAt.Local().Format(time.DateTime))
+	}
 	rows("App", []string{app.Name})
 	rows("Since", []string{app.CreatedAt.Local().Format(time.DateTime)})
 	rows("Origins", app.Origins)
 	rows("VAPID subject", []string{app.VapidSubject})
 	rows("VAPID keys", keys)
 	rows("Credentials", credentials)
+	rows("Webhooks", webhooks)
 	rows("Push hosts", app.PushHosts)
 	return table.Flush()
 }
@@ -208,6 +216,28 @@ func (c *appRotateCommand) Run(ctx context.Context, to streams) error {
 	}
 	fmt.Fprintf(to.err, "Browsers subscribe to %s with this key from now on; those that have subscribed go on with theirs until they open a page:\n", c.Name)
 	fmt.Fprintln(to.out, key.PublicKey)
+	return nil
+}
+
+type appRevokeCommand struct {
+	remoteFlags `embed:""`
+	Name        string `arg:"" help:"The app."`
+}
+
+// Run ends an app's tokens.
+func (c *appRevokeCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.RotateTokenSecretWithResponse(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if err := done(http.StatusNoContent, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "The tokens of %s have ended. Browsers register again, with a new one, when a page is opened.\n", printable(c.Name))
 	return nil
 }
 

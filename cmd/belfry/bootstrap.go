@@ -16,9 +16,6 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-// givenKeyName is the name of the API key that came by BELFRY_ADMIN_KEY.
-const givenKeyName = "BELFRY_ADMIN_KEY"
-
 // firstRun is what was made that has to be shown, and what is to be done.
 type firstRun struct {
 	adminKey  string
@@ -121,13 +118,13 @@ func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstR
 		key, secret := api.NewAPIKey(push.DefaultApp, api.FirstKeyName, []string{"admin"}, time.Now())
 		return firstRun{adminKey: secret}, db.CreateAPIKey(ctx, key)
 	}
-	given := api.APIKeyOf(push.DefaultApp, givenKeyName, f.AdminKey, []string{"admin"}, time.Now())
+	given := api.APIKeyOf(push.DefaultApp, api.GivenKeyName, f.AdminKey, []string{"admin"}, time.Now())
 	known := false
 	for _, key := range keys {
 		switch {
 		case key.Hash == given.Hash && slices.Contains(key.Scopes, "admin"):
 			known = true
-		case key.Hash == given.Hash, key.Name == givenKeyName:
+		case key.Hash == given.Hash, key.Name == api.GivenKeyName:
 			if err := db.DeleteAPIKey(ctx, push.DefaultApp, key.ID); err != nil {
 				return firstRun{}, err
 			}

@@ -70,6 +70,53 @@ func TestBrowser_AClickOpensTheURLOrGoesToItsTab(t *testing.T) {
 	require.Len(t, v.tabs(), 2, "the page that was there, and the one that the first click opened")
 }
 
+func TestBrowser_TellsWhatBecameOfANotification(t *testing.T) {
+	v := visit(t)
+	v.open("alice")
+	v.must("subscribe")
+	all := []string{"shown", "clicked", "closed"}
+
+	id := v.server.Send(t, "alice", content{Title: "to be clicked", URL: v.origin + "/read", Receipts: all})
+	v.awaitShown("to be clicked")
+	v.awaitTold(id, "shown")
+	require.Equal(t, []string{"delivery.delivered", "delivery.shown"}, v.server.Events(t, id))
+	v.click("to be clicked")
+	v.awaitTold(id, "shown", "clicked")
+
+	replaced := v.server.Send(t, "alice", content{Title: "one message", Tag: "inbox", Receipts: all})
+	v.awaitShown("one message")
+	v.awaitTold(replaced, "shown")
+	closed := v.server.Send(t, "alice", content{Title: "two messages", Tag: "inbox", Receipts: all})
+	v.awaitShown("two messages")
+	v.awaitTold(closed, "shown")
+	v.dismiss("two messages")
+	v.awaitTold(closed, "shown", "closed")
+
+	partly := v.server.Send(t, "alice", content{Title: "clicked, and that is all", Receipts: []string{"clicked"}})
+	v.awaitShown("clicked, and that is all")
+	v.click("clicked, and that is all")
+	v.awaitTold(partly, "clicked")
+
+	require.Equal(t, []string{"clicked", "shown"}, v.server.Told(t, id), "a click is no close")
+	require.Equal(t, []string{"shown"}, v.server.Told(t, replaced), "nor is a newer one that takes the place")
+}
+
+func TestBrowser_ShowsWhatItCannotTell(t *testing.T) {
+	v := visit(t)
+	v.open("alice")
+	v.must("subscribe")
+	v.eval(nil, `
+		const database = await new Promise((resolve) => { indexedDB.open("belfry", 1).onsuccess = ({ target }) => resolve(target.result); });
+		const store = database.transaction("wishes", "readwrite").objectStore("wishes");
+		const [wish] = await new Promise((resolve) => { store.getAll().onsuccess = ({ target }) => resolve(target.result); });
+		await new Promise((resolve) => { store.put({ ...wish, url: args[0] }).onsuccess = resolve; });
+		database.close();`, nowhere)
+	id := v.server.Send(t, "alice", content{Title: "in the dark", Receipts: []string{"shown"}})
+	v.awaitShown("in the dark")
+	v.awaitDecrypted(v.endpoint(), 1)
+	require.Empty(t, v.server.Told(t, id))
+}
+
 func TestBrowser_UnsubscribeEndsItEverywhere(t *testing.T) {
 	v := visit(t)
 	v.open("alice")
@@ -334,8 +381,10 @@ func TestDemo_SendsAndTellsWhatBecameOfIt(t *testing.T) {
 	v.eval(nil, `document.querySelector("#subscribe").click()`)
 	v.awaitTrue(v.page, `document.querySelector("#state").dataset.state === "subscribed"`)
 	v.eval(nil, `document.querySelector("#title").value = "from the demo"; document.querySelector("#send").click()`)
-	v.awaitTrue(v.page, `document.querySelector("#sent")?.innerText.includes("Delivered to the push service")`)
 	v.awaitShown("from the demo")
+	v.awaitTrue(v.page, `document.querySelector("#sent")?.innerText.includes("Shown by the browser")`)
+	v.click("from the demo")
+	v.awaitTrue(v.page, `document.querySelector("#sent")?.innerText.includes("Clicked")`)
 	v.eval(nil, `document.querySelector("#unsubscribe").click()`)
 	v.awaitTrue(v.page, `document.querySelector("#state").dataset.state === "unsubscribed"`)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,10 +49,51 @@ func (s server) Token(t *testing.T, user string) string {
 	return made.Token
 }
 
-// Send returns when the notification is accepted.
-func (s server) Send(t *testing.T, user string, c content) {
+// Send returns when the notification is accepted, with its ID.
+func (s server) Send(t *testing.T, user string, c content) (id string) {
 	t.Helper()
-	s.call("POST", "/v1/notifications", map[string]string{"user": user, "title": c.Title, "body": c.Body, "url": c.URL, "tag": c.Tag}, nil)
+	var accepted struct{ Notifications []struct{ ID string } }
+	s.call("POST", "/v1/notifications", map[string]any{
+		"user": user, "title": c.Title, "body": c.Body, "url": c.URL, "tag": c.Tag, "receipts": c.Receipts,
+	}, &accepted)
+	return accepted.Notifications[0].ID
+}
+
+// Told gives what browsers said of a notification that was sent to one.
+func (s server) Told(t *testing.T, id string) (told []string) {
+	t.Helper()
+	var n struct {
+		Deliveries []struct {
+			ShownAt   *time.Time `json:"shown_at"`
+			ClickedAt *time.Time `json:"clicked_at"`
+			ClosedAt  *time.Time `json:"closed_at"`
+		}
+	}
+	s.call("GET", "/v1/notifications/"+id, nil, &n)
+	for _, d := range n.Deliveries {
+		for what, at := range map[string]*time.Time{"shown": d.ShownAt, "clicked": d.ClickedAt, "closed": d.ClosedAt} {
+			if at != nil {
+				told = append(told, what)
+			}
+		}
+	}
+	slices.Sort(told)
+	return told
+}
+
+// Events gives the types of a notification's events, in order.
+func (s server) Events(t *testing.T, id string) (types []string) {
+	t.Helper()
+	var page struct {
+		Events []struct{ Type, Notification string }
+	}
+	s.call("GET", "/v1/events?limit=1000", nil, &page)
+	for _, e := range page.Events {
+		if e.Notification == id {
+			types = append(types, e.Type)
+		}
+	}
+	return types
 }
 
 // Subscriptions gives the IDs of a user's subscriptions.
@@ -72,7 +114,10 @@ func (s server) RotateKey(t *testing.T) {
 }
 
 // content is what the application sends.
-type content struct{ Title, Body, URL, Tag string }
+type content struct {
+	Title, Body, URL, Tag string
+	Receipts              []string
+}
 
 // nowhere is the address of no server.
 const nowhere = "http://127.0.0.1:9"
@@ -358,6 +403,20 @@ func (v *visitor) awaitTrue(page *browsertest.Page, expression string) {
 func (v *visitor) click(title string) {
 	v.Helper()
 	eventually(v.T, "a notification to click: "+title, func() bool { return v.firefox.ClickAlert(v.ctx, title) == nil })
+}
+
+// dismiss closes a notification on the screen.
+func (v *visitor) dismiss(title string) {
+	v.Helper()
+	eventually(v.T, "a notification to close: "+title, func() bool { return v.firefox.CloseAlert(v.ctx, title) == nil })
+}
+
+// awaitTold waits until the browser has said this of a notification, in order.
+func (v *visitor) awaitTold(id string, what ...string) {
+	v.Helper()
+	eventually(v.T, fmt.Sprintf("the browser tells that it was %v", what), func() bool {
+		return slices.Equal(v.server.Told(v.T, id), slices.Sorted(slices.Values(what)))
+	})
 }
 
 // tabs gives the open tabs of the website.

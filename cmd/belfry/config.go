@@ -25,7 +25,7 @@ import (
 // storeFlags say where the data is.
 type storeFlags struct {
 	DatabaseURL string `env:"BELFRY_DATABASE_URL" placeholder:"postgres://…" help:"PostgreSQL to keep everything in. Default: SQLite in the data directory."`
-	DataDir     string `env:"BELFRY_DATA_DIR" default:"./var" help:"Directory of the SQLite database and of the master key."`
+	DataDir     string `env:"BELFRY_DATA_DIR" default:"./var" help:"Directory of the SQLite database, of the master key and of certificates from ACME."`
 }
 
 // open connects to the store, without acquiring it.
@@ -49,8 +49,14 @@ type serveFlags struct {
 	storeFlags `embed:""`
 
 	Listen          string        `env:"BELFRY_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on, host:port."`
+	AdminListen     string        `env:"BELFRY_ADMIN_LISTEN" placeholder:"HOST:PORT" help:"Another address to listen on, on which alone the metrics, /debug and what changes apps and keys are served, and profiles of the process. It speaks plain HTTP on a loopback address. Default: none, and the first one serves all of that but profiles."`
+	TLSCert         string        `name:"tls-cert" env:"BELFRY_TLS_CERT" type:"path" placeholder:"FILE" help:"Certificate to speak HTTPS with, and those up to its authority, in PEM. When the file changes, the new one is used at once."`
+	TLSKey          string        `name:"tls-key" env:"BELFRY_TLS_KEY" type:"path" placeholder:"FILE" help:"The certificate's private key, in PEM."`
+	ACMEDomains     []string      `name:"acme-domains" env:"BELFRY_ACME_DOMAINS" placeholder:"DOMAIN" help:"Names to get certificates for from Let's Encrypt, whose terms of service you agree to by that. It must be reached there on port 443, without a proxy that ends TLS."`
+	ACMEURL         string        `name:"acme-url" env:"BELFRY_ACME_URL" placeholder:"URL" help:"Directory of another certificate authority to get them from (RFC 8555)."`
 	AdminKey        string        `env:"BELFRY_ADMIN_KEY" placeholder:"KEY" help:"API key with every scope, of at least 20 characters. Default: made on the first run and printed once."`
 	MasterKey       string        `env:"BELFRY_MASTER_KEY" placeholder:"KEY" help:"Key that the secrets in the database are encrypted with: 32 bytes in hexadecimal or base64. Default: master.key in the data directory, made on the first run."`
+	KeyRate         int           `env:"BELFRY_KEY_RATE" default:"0" help:"How many requests and notifications a second an API key may make that has no rate of its own; 0 for no limit."`
 	AllowedOrigins  []string      `env:"BELFRY_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Web origins whose pages may register browsers, such as https://app.your.domain. For the app default: at each start they replace what was set by the API."`
 	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain. For the app default: at each start it replaces what was set by the API."`
 	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
@@ -61,6 +67,7 @@ type serveFlags struct {
 	RestAfter       time.Duration `env:"BELFRY_REST_AFTER" default:"1m" help:"What waits longer than this for its next attempt leaves memory and waits in the store."`
 	MaxBacklog      int           `env:"BELFRY_MAX_BACKLOG" default:"10000000" help:"Notifications that may wait to be delivered before new ones are answered with 429."`
 	Retention       time.Duration `env:"BELFRY_RETENTION" default:"720h" help:"Finished notifications are kept for this long."`
+	EventRetention  time.Duration `env:"BELFRY_EVENT_RETENTION" default:"72h" help:"Events, and the failed attempts that belfry explain tells of, are kept for this long; 0 for recording none."`
 	UnusedAfter     time.Duration `env:"BELFRY_UNUSED_AFTER" default:"4320h" help:"Subscriptions without a sign of life, a registration or a delivery, are removed after this."`
 	LogFormat       string        `env:"BELFRY_LOG_FORMAT" enum:"text,json" default:"text" help:"text or json."`
 	LogLevel        string        `env:"BELFRY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. With debug every delivery is logged."`
@@ -82,6 +89,13 @@ func (f *serveFlags) check() error {
 	if _, _, err := net.SplitHostPort(f.Listen); err != nil {
 		errs = append(errs, fmt.Errorf("--listen (BELFRY_LISTEN): %q is not host:port, such as 127.0.0.1:8080", f.Listen))
 	}
+	if _, _, err := net.SplitHostPort(f.AdminListen); f.AdminListen != "" && err != nil {
+		errs = append(errs, fmt.Errorf("--admin-listen (BELFRY_ADMIN_LISTEN): %q is not host:port, such as 127.0.0.1:9090", f.AdminListen))
+	}
+	errs = append(errs, f.checkEncryption())
+	if f.KeyRate < 0 || f.KeyRate > api.KeyRateMax {
+		errs = append(errs, fmt.Errorf("--key-rate (BELFRY_KEY_RATE) is 0 to %d", api.KeyRateMax))
+	}
 	if f.DatabaseURL != "" && !strings.HasPrefix(f.DatabaseURL, "postgres://") && !strings.HasPrefix(f.DatabaseURL, "postgresql://") {
 		errs = append(errs, errors.New("--database-url (BELFRY_DATABASE_URL): it does not begin with postgres://"))
 	}
@@ -98,6 +112,9 @@ func (f *serveFlags) check() error {
 	}
 	if f.IdleAfter < time.Second || f.Retention < time.Hour {
 		errs = append(errs, errors.New("--idle-after (BELFRY_IDLE_AFTER) is at least 1s, --retention (BELFRY_RETENTION) at least 1h"))
+	}
+	if f.EventRetention != 0 && f.EventRetention < time.Hour {
+		errs = append(errs, errors.New("--event-retention (BELFRY_EVENT_RETENTION) is at least 1h, or 0 for recording none"))
 	}
 	if f.UnusedAfter < unusedMin || f.MaxBacklog < 1 || f.RestAfter < restMin {
 		errs = append(errs, fmt.Errorf("--unused-after (BELFRY_UNUSED_AFTER) is at least %s, --max-backlog (BELFRY_MAX_BACKLOG) at least 1, --rest-after (BELFRY_REST_AFTER) at least %s", unusedMin, restMin))
@@ -123,6 +140,14 @@ func (f *serveFlags) check() error {
 		senders.Close()
 	}
 	return errors.Join(errs...)
+}
+
+// eventRetention is how long events are kept, as the packages below have it.
+func (f *serveFlags) eventRetention() time.Duration {
+	if f.EventRetention == 0 {
+		return -1
+	}
+	return f.EventRetention
 }
 
 func notInKey(r rune) bool {

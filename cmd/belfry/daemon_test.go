@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,6 +70,7 @@ func lookAtSources() error {
 type daemon struct {
 	t       *testing.T
 	flags   []string
+	within  []string // the command to run instead of the program alone, which it ends with
 	url     string
 	command *exec.Cmd
 	output  *syncBuffer // log and greeting, of all its lives
@@ -111,7 +113,11 @@ func (d *daemon) launch(more ...string) error {
 	d.t.Helper()
 	path, err := binary()
 	require.NoError(d.t, err)
-	d.command = exec.Command(path, append(append([]string{"serve"}, d.flags...), more...)...)
+	within := d.within
+	if within == nil {
+		within = []string{path}
+	}
+	d.command = exec.Command(within[0], slices.Concat(within[1:], []string{"serve"}, d.flags, more)...)
 	d.command.Stderr = d.output
 	stdout, err := d.command.StdoutPipe()
 	require.NoError(d.t, err)
@@ -121,7 +127,8 @@ func (d *daemon) launch(more ...string) error {
 		fmt.Fprintln(d.output, lines.Text())
 		if _, url, ok := strings.Cut(lines.Text(), "is listening on "); ok {
 			d.url = url
-			d.flags = append(d.flags, "--listen", strings.TrimPrefix(url, "http://"))
+			_, address, _ := strings.Cut(url, "://")
+			d.flags = append(d.flags, "--listen", address)
 			break
 		}
 	}

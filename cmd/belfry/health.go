@@ -34,7 +34,7 @@ func (c *healthCommand) Run(ctx context.Context, to streams) error {
 	case err != nil:
 		return err
 	case response.JSON503 != nil:
-		return errors.New("not ready: " + strings.Join(response.JSON503.Reasons, "; "))
+		return errors.New("not ready\n  " + strings.Join(response.JSON503.Reasons, "\n  "))
 	case response.JSON200 == nil:
 		return fmt.Errorf("the server answered %s", response.Status())
 	}

@@ -18,7 +18,8 @@ const module = "github.com/belfryhq/belfry"
 var imports = map[string][]string{
 	"push":                   {},
 	"push/answer":            {"push"},
-	"push/webpush":           {"push", "push/answer"},
+	"push/guard":             {"push"},
+	"push/webpush":           {"push", "push/answer", "push/guard"},
 	"push/apns":              {"push", "push/answer"},
 	"push/fcm":               {"push", "push/answer"},
 	"push/simulate":          {"push"},
@@ -30,9 +31,10 @@ var imports = map[string][]string{
 	"store/storetest":        {"store", "push", "store/postgres", "store/sqlite"},
 	"migrations":             {},
 	"actors":                 {"store", "push"},
-	"api":                    {"actors", "store", "push", "push/apns", "push/fcm", "push/webpush"},
+	"api":                    {"actors", "store", "push", "push/apns", "push/fcm", "push/webpush", "push/guard", "api/webhook"},
 	"api/client":             {},
-	"cmd/belfry":             {"api", "api/client", "actors", "store", "store/postgres", "store/sqlite", "store/sealed", "push", "push/apns", "push/fcm", "push/webpush", "push/simulate"},
+	"api/webhook":            {"actors", "store", "push", "push/answer", "push/guard"},
+	"cmd/belfry":             {"api", "api/client", "api/webhook", "actors", "store", "store/postgres", "store/sqlite", "store/sealed", "push", "push/guard", "push/apns", "push/fcm", "push/webpush", "push/simulate"},
 	"cmd/belfry/browsertest": {},
 }
 
@@ -41,6 +43,7 @@ var reserved = map[string]string{
 	"github.com/asynkron/protoactor-go": "actors",
 	"github.com/jackc/pgx":              "store/postgres",
 	"modernc.org/sqlite":                "store/sqlite",
+	"code.dny.dev/ssrf":                 "push/guard",
 }
 
 // forTests are imported by tests alone.

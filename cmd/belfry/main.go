@@ -17,11 +17,14 @@ type cli struct {
 	Serve         serveCommand         `cmd:"" help:"Run the service."`
 	Send          sendCommand          `cmd:"" help:"Send a notification."`
 	Cancel        cancelCommand        `cmd:"" help:"Take back what is not sent yet of a notification."`
+	Explain       explainCommand       `cmd:"" help:"Say why a user did, or did not, get a notification."`
+	Events        eventsCommand        `cmd:"" help:"Show what happened: deliveries, receipts, subscriptions, pauses."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List, add and remove where users can be reached."`
 	App           appCommand           `cmd:"" help:"Make and change apps, and give them credentials for APNs and FCM."`
 	Keys          keysCommand          `cmd:"" help:"Make, list and revoke API keys; show the VAPID key."`
 	Tree          treeCommand          `cmd:"" help:"Show the live actor tree."`
 	Health        healthCommand        `cmd:"" help:"Ask whether the service is alive, or ready."`
+	Doctor        doctorCommand        `cmd:"" help:"Look for what is wrong with the configuration, the database, the credentials and the network."`
 	Simulate      simulateCommand      `cmd:"" help:"Stand in for a push service, to try things out and in tests."`
 	Migrate       migrateCommand       `cmd:"" help:"Bring the database's schema up to date, and exit."`
 	Version       versionCommand       `cmd:"" help:"Print the version."`

@@ -71,26 +71,40 @@ func TestMetrics_TellWhatHappened(t *testing.T) {
 	subscribe("carol", simulate.Status(http.StatusGone))
 	d.finished(d.send("ann", "one"), d.send("ann", "two"), d.send("bob", "one"), d.send("carol", "one"), d.send("nobody", "one"))
 	d.requireMetrics(service, map[string]float64{
-		"belfry_accepted_total":                             5,
-		"belfry_attempts_total P webpush delivered 201":     3,
-		"belfry_attempts_total P webpush retry 429":         1,
-		"belfry_attempts_total P webpush gone 410":          1,
-		"belfry_attempt_seconds P webpush":                  5,
-		"belfry_deliveries_total P webpush delivered":       3,
-		"belfry_deliveries_total P webpush gone":            1,
-		"belfry_deliveries_total none none no_subscription": 1,
-		"belfry_delivery_seconds":                           3,
-		"belfry_store_failures_total":                       0,
-		"belfry_actor_failures_total user":                  0,
-		"belfry_work_rejoined_total":                        0,
-		"belfry_backlog":                                    0,
-		"belfry_waiting_for_commit":                         0,
-		"belfry_users_resident":                             4,
-		"belfry_window 00":                                  0,
-		"belfry_window 15":                                  0,
-		"belfry_lane_open default:webpush:P":                1,
-		"belfry_lane_queue default:webpush:P":               0,
-		"belfry_lane_in_flight default:webpush:P":           0,
+		"belfry_accepted_total":                                 5,
+		"belfry_attempts_total P webpush delivered 201":         3,
+		"belfry_attempts_total P webpush retry 429":             1,
+		"belfry_attempts_total P webpush gone 410":              1,
+		"belfry_attempt_seconds P webpush":                      5,
+		"belfry_deliveries_total P webpush delivered":           3,
+		"belfry_deliveries_total P webpush gone":                1,
+		"belfry_deliveries_total none none no_subscription":     1,
+		"belfry_delivery_seconds":                               3,
+		"belfry_store_failures_total record outcomes":           0,
+		"belfry_commit_failures_total":                          0,
+		"belfry_events_total delivery.delivered":                3,
+		"belfry_events_total delivery.retrying":                 1,
+		"belfry_events_total subscription.added":                3,
+		"belfry_http_requests_total POST /v1/notifications 2xx": 5,
+		"belfry_http_request_seconds POST /v1/notifications":    5,
+		"belfry_active":                           1,
+		"belfry_ready":                            1,
+		"belfry_in_flight":                        0,
+		"belfry_lanes open":                       1,
+		"belfry_lanes credentials refused":        0,
+		"belfry_actors user":                      4,
+		"belfry_actors lane":                      1,
+		"belfry_backlog_limit":                    10_000_000,
+		"belfry_actor_failures_total user":        0,
+		"belfry_work_rejoined_total":              0,
+		"belfry_backlog":                          0,
+		"belfry_waiting_for_commit":               0,
+		"belfry_users_resident":                   4,
+		"belfry_window 00":                        0,
+		"belfry_window 15":                        0,
+		"belfry_lane_open default:webpush:P":      1,
+		"belfry_lane_queue default:webpush:P":     0,
+		"belfry_lane_in_flight default:webpush:P": 0,
 	})
 	got := d.metrics(service)
 	require.GreaterOrEqual(t, got["belfry_commit_seconds"], 2.0)
@@ -105,7 +119,9 @@ func TestMetrics_TellWhatHappened(t *testing.T) {
 		"belfry_lane_pauses_total credentials refused default:webpush:P": 1,
 		"belfry_lane_open default:webpush:P":                             0,
 		"belfry_lane_in_flight default:webpush:P":                        0,
-		"belfry_backlog": 3,
+		"belfry_lanes open":                                              0,
+		"belfry_lanes credentials refused":                               1,
+		"belfry_backlog":                                                 3,
 	})
 	require.GreaterOrEqual(t, d.metrics(service)["belfry_attempts_total P webpush refused 401"], 3.0)
 }
@@ -128,5 +144,41 @@ func TestMetrics_GoOnWhenTheProcessIsActiveAgain(t *testing.T) {
 		"belfry_backlog":                              0,
 		"belfry_users_resident":                       1,
 		"belfry_lane_open default:webpush:P":          1,
+	})
+}
+
+// Prometheus watches both processes, so it has to tell the one from the other.
+func TestMetrics_AStandbySaysThatItIsOne(t *testing.T) {
+	service := pushtest.StartWebPush(t)
+	active := startDaemon(t, append(allowing(service), "--database-url", storetest.Postgres(t).NewDatabase(t))...)
+	standby := &daemon{t: t, flags: append(active.flags[:len(active.flags):len(active.flags)], "--listen", "127.0.0.1:0"), output: active.output}
+	require.NoError(t, standby.launch())
+	t.Cleanup(standby.kill)
+	eventually(t, "the standby knows the operator's key", func() bool { status, _ := standby.try("GET", "/metrics", nil); return status == http.StatusOK })
+	got := standby.metrics(service)
+	require.Zero(t, got["belfry_active"])
+	require.Zero(t, got["belfry_ready"])
+	require.Contains(t, got, "process_start_time_seconds")
+	require.NotContains(t, got, "belfry_backlog")
+	require.Equal(t, 1.0, active.metrics(service)["belfry_active"])
+	status, _ := standby.tryAs("belfry_wrong", "GET", "/metrics", nil)
+	require.Equal(t, http.StatusUnauthorized, status)
+
+	active.kill()
+	eventually(t, "it takes over", func() bool { return standby.status("/readyz") == http.StatusOK })
+	require.Equal(t, 1.0, standby.metrics(service)["belfry_active"])
+}
+
+func TestHealth_PrintsWhatIsWrongAndWhatToDo(t *testing.T) {
+	active := startDaemon(t, "--database-url", storetest.Postgres(t).NewDatabase(t))
+	out, err := active.run("health", "--ready")
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", out)
+	standby := &daemon{t: t, flags: append(active.flags[:len(active.flags):len(active.flags)], "--listen", "127.0.0.1:0"), output: active.output}
+	require.NoError(t, standby.launch())
+	t.Cleanup(standby.kill)
+	eventually(t, "it stands by", func() bool {
+		_, err = standby.run("health", "--ready")
+		return strings.Contains(err.Error(), "belfry: not ready\n  It waits for the database, or for another process that is active on it.")
 	})
 }

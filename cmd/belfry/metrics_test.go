@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,18 +16,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/actors"
+	"github.com/belfryhq/belfry/api"
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/store"
 )
 
 // exampleEvents are one of each that is counted.
 var exampleEvents = []actors.Event{
 	attemptAt("push.example:8443", 201),
 	deliveryAt("push.example:8443", push.StateDelivered),
-	actors.GroupCommitted{Notifications: 3, Records: 2, Took: 20 * time.Millisecond},
+	actors.GroupCommitted{Notifications: 3, Records: 2, Took: 20 * time.Millisecond, Events: []push.Event{{Type: push.EventDelivered}, {Type: push.EventDelivered}, {Type: push.EventGone}}},
+	actors.ReceiptTaken{Receipt: push.Receipt{Type: push.ReceiptClicked}},
 	actors.LanePaused{Lane: "default:webpush:push.example:8443", Cause: "push host failing"},
 	actors.ActorFailed{Path: "/registry/03/default:ann/webpush-2d7b2a0f5f8e1c43"},
 	actors.StoreFailed{What: "record outcomes", Err: errors.New("the disk is full")},
 	actors.SubscriptionUnused{Kind: push.WebPush, Host: "push.example:8443"},
+	actors.WebhookGaveUp{App: "shop", Name: "orders", Events: 7},
 	actors.WorkRejoined{},
 }
 
@@ -33,9 +42,9 @@ func attemptAt(host string, status int) actors.AttemptMade {
 
 // deliveryAt is final two seconds after its notification was accepted.
 func deliveryAt(host string, state push.State) actors.DeliveryConcluded {
-	id := push.ID{0x01, 0x93}
-	return actors.DeliveryConcluded{Delivery: push.Delivery{
-		Notification: id, Kind: push.WebPush, Host: host, State: state, DoneAt: id.Time().Add(2 * time.Second),
+	accepted := time.Date(2026, time.March, 1, 9, 0, 0, 0, time.UTC)
+	return actors.DeliveryConcluded{AcceptedAt: accepted, Delivery: push.Delivery{
+		Notification: push.ID{0x01, 0x93}, Kind: push.WebPush, Host: host, State: state, DoneAt: accepted.Add(2 * time.Second),
 	}}
 }
 
@@ -63,7 +72,8 @@ func TestMetrics_CountEveryEvent(t *testing.T) {
 	for _, event := range exampleEvents {
 		m.observe(event)
 	}
-	m.observe(actors.GroupCommitted{Notifications: 7, Took: 5 * time.Second, Err: errors.New("the disk is full")})
+	m.observe(actors.GroupCommitted{Notifications: 7, Took: 5 * time.Second, Err: errors.New("the disk is full"), Events: []push.Event{{Type: push.EventGone}}})
+	m.observe(actors.StoreFailed{What: "something that nobody thought of"})
 	m.observe(actors.DeliveryConcluded{Delivery: push.Delivery{State: push.StateNoSubscription}})
 	got := m.read(t)
 	for name, want := range map[string]float64{
@@ -78,7 +88,17 @@ func TestMetrics_CountEveryEvent(t *testing.T) {
 		"belfry_lane_pauses_total push host failing default:webpush:push.example:8443": 1,
 		"belfry_actor_failures_total subscription":                                     1,
 		"belfry_actor_failures_total journal":                                          0,
-		"belfry_store_failures_total":                                                  1,
+		"belfry_store_failures_total record outcomes":                                  1,
+		"belfry_store_failures_total read what is due":                                 0,
+		"belfry_store_failures_total other":                                            1,
+		"belfry_commit_failures_total":                                                 1,
+		"belfry_events_total delivery.delivered":                                       2,
+		"belfry_events_total delivery.gone":                                            1,
+		"belfry_events_total lane.paused":                                              0,
+		"belfry_receipts_total clicked":                                                1,
+		"belfry_webhook_events_given_up_total":                                         7,
+		"belfry_active":                                                                0,
+		"belfry_ready":                                                                 0,
 		"belfry_work_rejoined_total":                                                   1,
 		"belfry_subscriptions_unused_total":                                            1,
 	} {
@@ -90,11 +110,42 @@ func TestMetrics_CountEveryEvent(t *testing.T) {
 	require.NotContains(t, got, "belfry_backlog", "there is no System")
 }
 
+// What is to be sent later waits because it is meant to.
+func TestMetrics_CountFromWhenANotificationIsToBeSent(t *testing.T) {
+	m := newMetrics()
+	scheduled := deliveryAt("push.example", push.StateDelivered)
+	scheduled.SendAt = scheduled.AcceptedAt.Add(1500 * time.Millisecond)
+	m.observe(scheduled)
+	require.InDelta(t, 0.5, m.read(t)["belfry_delivery_seconds"], 1e-9)
+}
+
+var storeFailure = regexp.MustCompile("(?:StoreFailed\\{What: |storeFailed\\(ctx, )\"([^\"]*)\"")
+
+// A failure of a kind that begins at 0 is an increase, which alerts see.
+func TestMetrics_KnowWhateverTheStoreFailsAt(t *testing.T) {
+	files, err := filepath.Glob("../../actors/*.go")
+	require.NoError(t, err)
+	var found []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range storeFailure.FindAllSubmatch(source, -1) {
+			found = append(found, string(match[1]))
+		}
+	}
+	slices.Sort(found)
+	require.Equal(t, slices.Compact(found), slices.Sorted(slices.Values(storeTasks)))
+}
+
 func TestMetrics_FollowTheConventions(t *testing.T) {
 	m := newMetrics()
 	for _, event := range exampleEvents {
 		m.observe(event)
 	}
+	m.observeRequest(api.Request{Operation: "GET /v1/config", Status: 200})
 	families, err := m.registry.Gather()
 	require.NoError(t, err)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
@@ -174,7 +225,7 @@ func TestMetrics_TakeAHostThatIsNoText(t *testing.T) {
 func TestMetrics_KnowTheKindOfAnActorByItsPath(t *testing.T) {
 	for path, kind := range map[string]string{
 		"/journal": "journal", "/janitor": "janitor", "/lanes": "lanes", "/lanes/default:webpush:push.example": "lane", "/registry": "registry",
-		"/registry/03": "shards", "/registry/03/default:ann": "user", "/registry/03/default:ann/webpush-2d7b2a0f5f8e1c43": "subscription",
+		"/webhooks": "webhooks", "/webhooks/shop:orders": "webhook", "/registry/03": "shards", "/registry/03/default:ann": "user", "/registry/03/default:ann/webpush-2d7b2a0f5f8e1c43": "subscription",
 	} {
 		require.Equal(t, kind, actorKind(path), path)
 		require.Contains(t, actorKinds, kind)
@@ -186,6 +237,57 @@ func TestMetrics_CostNoMemoryForEachEvent(t *testing.T) {
 	for _, event := range exampleEvents {
 		require.LessOrEqual(t, testing.AllocsPerRun(100, func() { m.observe(event) }), 1.0, "%T", event)
 	}
+}
+
+func TestMetrics_CountRequestsByOperation(t *testing.T) {
+	m := newMetrics()
+	for _, request := range []api.Request{
+		{Operation: "POST /v1/notifications", Status: 202, Took: 20 * time.Millisecond},
+		{Operation: "POST /v1/notifications", Status: 202, Took: 30 * time.Millisecond},
+		{Operation: "POST /v1/notifications", Status: 429, Problem: "rate_limited", Took: time.Millisecond},
+		{Operation: "GET /v1/events", Status: 200, Took: 50 * time.Second, Held: true},
+		{Status: 404, Problem: "no_such_path"},
+	} {
+		m.observeRequest(request)
+	}
+	got := m.read(t)
+	for name, want := range map[string]float64{
+		"belfry_http_requests_total POST /v1/notifications 2xx": 2,
+		"belfry_http_requests_total POST /v1/notifications 4xx": 1,
+		"belfry_http_requests_total GET /v1/events 2xx":         1,
+		"belfry_http_requests_total other 4xx":                  1,
+		"belfry_http_request_seconds POST /v1/notifications":    0.051,
+		"belfry_http_problems_total rate_limited":               1,
+		"belfry_http_problems_total no_such_path":               1,
+		"belfry_http_problems_total unavailable":                0,
+	} {
+		value, ok := got[name]
+		require.True(t, ok, "%s is not there", name)
+		require.InDelta(t, want, value, 1e-9, name)
+	}
+	require.NotContains(t, got, "belfry_http_request_seconds GET /v1/events", "it waited on purpose")
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		m.observeRequest(api.Request{Operation: "POST /v1/notifications", Status: 429, Problem: "rate_limited"})
+	}))
+}
+
+// answeringCaller answers as it is told.
+type answeringCaller actors.CallResult
+
+// Call gives the answer.
+func (c answeringCaller) Call(context.Context, store.Webhook, push.ID, []push.Event) actors.CallResult {
+	return actors.CallResult(c)
+}
+
+func TestMetrics_CountCallsOfWebhooks(t *testing.T) {
+	m := newMetrics()
+	for _, answer := range []actors.CallResult{{Taken: true, Status: 200}, {Taken: true, Status: 204}, {Status: 503}, {}, {Ended: true, Status: 410}} {
+		require.Equal(t, answer, m.counted(answeringCaller(answer)).Call(t.Context(), store.Webhook{}, push.ID{}, nil))
+	}
+	got := m.read(t)
+	require.Equal(t, 2.0, got["belfry_webhook_calls_total taken"])
+	require.Equal(t, 2.0, got["belfry_webhook_calls_total failed"])
+	require.Equal(t, 1.0, got["belfry_webhook_calls_total ended"])
 }
 
 // BenchmarkMetrics is what counting costs a send and a delivery, from several

@@ -30,6 +30,14 @@ func TestCommands_PrintOnlyWhatIsPrintable(t *testing.T) {
 		"GET /v1/keys":                      client.KeyList{Keys: []client.Key{{Id: "1", Name: evil}}},
 		"GET /v1/users/ann/subscriptions":   client.SubscriptionList{Subscriptions: []client.Subscription{sub}},
 		"PUT /v1/users/ann/subscriptions":   sub,
+		"GET /v1/events": client.EventPage{Events: []client.Event{{
+			Type: evil, User: evil, Host: evil, Lane: evil, Cause: evil, Reason: evil, Notification: evil, Subscription: evil, MovedFrom: evil,
+		}}},
+		"GET /v1/users/ann/explain": client.Explanation{
+			Summary:       []string{evil},
+			Subscriptions: []client.SubscriptionExplanation{{Id: evil, Kind: evil, Host: evil, Attempts: make([]client.Attempt, 2)}},
+			Recent:        []client.Notification{{Id: evil, State: evil, Deliveries: []client.Delivery{{State: evil}}}},
+		},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -50,6 +58,10 @@ func TestCommands_PrintOnlyWhatIsPrintable(t *testing.T) {
 		},
 		"keys list":          func(to streams) error { return (&keysListCommand{keysFlags{remoteFlags: remote}}).Run(t.Context(), to) },
 		"subscriptions list": func(to streams) error { return (&subscriptionsListCommand{remote, "ann"}).Run(t.Context(), to) },
+		"events":             func(to streams) error { return (&eventsCommand{remoteFlags: remote}).Run(t.Context(), to) },
+		"explain": func(to streams) error {
+			return (&explainCommand{remoteFlags: remote, User: "ann"}).Run(t.Context(), to)
+		},
 		"subscriptions add": func(to streams) error {
 			return (&subscriptionsAddCommand{remoteFlags: remote, User: "ann"}).Run(t.Context(), to)
 		},

@@ -27,7 +27,7 @@ func (f *serveFlags) senders(apps *api.Directory) (*senders, error) {
 		return nil, err
 	}
 	var s senders
-	if s.web, err = webpush.New(webpush.Config{Key: apps.VAPIDKey, AllowHosts: f.AllowPushHosts, AppHosts: apps.PushHosts, RootCAs: roots}); err != nil {
+	if s.web, err = webpush.New(webpush.Config{Key: apps.VAPIDKey, ReceiptSecret: apps.ReceiptSecret, AllowHosts: f.AllowPushHosts, AppHosts: apps.PushHosts, RootCAs: roots}); err != nil {
 		return nil, fmt.Errorf("--allow-push-hosts (BELFRY_ALLOW_PUSH_HOSTS): %w", err)
 	}
 	if s.apple, err = apns.New(apns.Config{Credential: apps.APNs, RootCAs: roots}); err != nil {

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/belfryhq/belfry/actors"
@@ -17,15 +14,7 @@ import (
 	"github.com/belfryhq/belfry/store/sealed"
 )
 
-const (
-	drainTimeout = 7 * time.Second  // for sends under way to finish, after SIGTERM
-	closeTimeout = time.Second      // for answers under way to be taken, after that
-	headerMax    = 16 << 10         // bytes of a request's header
-	headerWait   = 5 * time.Second  // for a request's header to arrive
-	requestWait  = 30 * time.Second // for a whole request to arrive
-	answerWait   = 60 * time.Second // for an answer to be taken
-	idleWait     = 2 * time.Minute  // for the next request on a connection
-)
+const drainTimeout = 7 * time.Second // for sends under way to finish, after SIGTERM
 
 type serveCommand struct {
 	serveFlags `embed:""`
@@ -49,17 +38,24 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 		return db.Close()
 	}
 	log := c.logger(to.err)
-	front, err := listen(c.Listen, log)
+	front, err := c.listen(log)
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
 	defer front.close()
-	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.url())
+	fmt.Fprintf(to.out, "Belfry %s is listening on %s\n", versionString(), front.public.url())
+	if front.admin != nil {
+		fmt.Fprintf(to.out, "  Admin       %s\n", front.admin.url())
+	}
 	var greeted sync.Once
 	greet := func(made firstRun) { greeted.Do(func() { c.greet(to, front, made) }) }
-	metrics := newMetrics()
+	see, err := c.observation(ctx, log)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	defer see.close()
 	for {
-		err := c.serve(ctx, db, front, to, log, metrics, greet)
+		err := c.serve(ctx, db, front, to, see, greet)
 		if !errors.Is(err, errLost) {
 			return err
 		}
@@ -93,13 +89,14 @@ func (c *serveCommand) reopen(ctx context.Context) (store.Store, error) {
 
 // serve is the wiring, from the bottom to the top, of one term as the active
 // process. It is stopped in reverse.
-func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDoor, to streams, log *slog.Logger, metrics *metrics, greet func(firstRun)) error {
+func (c *serveCommand) serve(ctx context.Context, db store.Store, front *doors, to streams, see *observation, greet func(firstRun)) error {
 	defer db.Close()
-	front.answer(api.Waiting("it waits for the database, or for another process that is active on it"))
+	log := see.log
+	front.standBy("it waits for the database, or for another process that is active on it", db, see)
 	if err := c.acquire(ctx, db, log); err != nil {
 		return err
 	}
-	front.answer(api.Waiting("it is starting"))
+	front.wait("it is starting")
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
@@ -122,42 +119,55 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 		return err
 	}
 	defer senders.Close()
+	webhooks, err := c.webhooks()
+	if err != nil {
+		return err
+	}
+	defer webhooks.Close()
 	system, err := actors.Start(ctx, actors.Config{
-		Store:       db,
-		Providers:   senders.providers(),
-		Observe:     observers(observer(log), metrics.observe),
-		Log:         c.libraryLog(log),
-		Writers:     c.writers(),
-		RestAfter:   c.RestAfter,
-		Backlog:     c.MaxBacklog,
-		IdleAfter:   c.IdleAfter,
-		Retention:   c.Retention,
-		UnusedAfter: c.UnusedAfter,
+		Store:          db,
+		Providers:      senders.providers(),
+		Webhooks:       see.metrics.counted(webhooks),
+		Observe:        see.observer(),
+		Log:            c.libraryLog(log),
+		Writers:        c.writers(),
+		RestAfter:      c.RestAfter,
+		Backlog:        c.MaxBacklog,
+		IdleAfter:      c.IdleAfter,
+		Retention:      c.Retention,
+		EventRetention: c.eventRetention(),
+		UnusedAfter:    c.UnusedAfter,
 	})
 	if err != nil {
 		return err
 	}
-	metrics.watch(system)
-	defer metrics.watch(nil)
+	defer see.metrics.watch(system, apps, db)()
 	server, err := api.New(api.Config{
 		Store:     db,
 		Directory: apps,
 		System:    system,
 		Checkers:  senders.checkers(),
+		Webhooks:  webhooks,
 		Changed: func(change api.Change) {
 			senders.changed(change)
 			system.Reconsider(change.App)
+			system.WebhooksChanged(change.App)
 		},
-		Log:     log,
-		Demo:    c.demo(front.loopback()),
-		Metrics: metrics.registry,
+		Log:            log,
+		Demo:           c.demo(front.public.loopback()),
+		Metrics:        see.metrics.registry,
+		Version:        versionString(),
+		Observe:        see.metrics.observeRequest,
+		Traces:         see.traces != nil,
+		KeyRate:        c.KeyRate,
+		EventRetention: c.eventRetention(),
 	})
 	if err != nil {
 		return errors.Join(err, drain(system))
 	}
 	defer server.Close()
-	front.answer(server.Handler())
-	log.Info("serving", "address", front.listener.Addr().String(), "version", versionString())
+	front.serve(server)
+	log.Info("serving", "address", front.public.listener.Addr().String(), "version", versionString())
 	greet(made)
 
 	select {
@@ -170,7 +180,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *frontDo
 		return errors.Join(system.Err(), drain(system))
 	case <-db.Lost():
 		// Another process may be active already: not one more row, not one more send.
-		front.answer(api.Waiting("it is no longer the active process"))
+		front.wait("it is no longer the active process")
 		return errors.Join(errLost, system.Abandon())
 	}
 }
@@ -205,61 +215,10 @@ func drain(system *actors.System) error {
 	return nil
 }
 
-// frontDoor is the HTTP server. What it answers with can be exchanged.
-type frontDoor struct {
-	listener net.Listener
-	server   *http.Server
-	handler  atomic.Pointer[http.Handler]
-	done     chan struct{}
-}
-
-func listen(address string, log *slog.Logger) (*frontDoor, error) {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("--listen (BELFRY_LISTEN): %w", err)
-	}
-	f := &frontDoor{listener: listener, done: make(chan struct{})}
-	f.answer(api.Waiting("it is starting"))
-	f.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*f.handler.Load()).ServeHTTP(w, r) }),
-		MaxHeaderBytes:    headerMax,
-		ReadHeaderTimeout: headerWait,
-		ReadTimeout:       requestWait,
-		WriteTimeout:      answerWait,
-		IdleTimeout:       idleWait,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		defer close(f.done)
-		f.server.Serve(listener) //nolint:errcheck // it ends by close
-	}()
-	return f, nil
-}
-
-func (f *frontDoor) answer(with http.Handler) { f.handler.Store(&with) }
-
-func (f *frontDoor) url() string { return "http://" + f.listener.Addr().String() }
-
-func (f *frontDoor) loopback() bool {
-	address, ok := f.listener.Addr().(*net.TCPAddr)
-	return ok && address.IP.IsLoopback()
-}
-
-// close lets requests that are being answered finish, for a while. Closing
-// twice does nothing.
-func (f *frontDoor) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if f.server.Shutdown(ctx) != nil {
-		f.server.Close() //nolint:errcheck // the listener is closed already
-	}
-	<-f.done
-}
-
 // greet tells a person where to go next.
-func (c *serveCommand) greet(to streams, front *frontDoor, made firstRun) {
-	if c.demo(front.loopback()) != api.DemoOff {
-		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.url())
+func (c *serveCommand) greet(to streams, front *doors, made firstRun) {
+	if c.demo(front.public.loopback()) != api.DemoOff {
+		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.public.url())
 	}
 	if made.noSubject {
 		fmt.Fprintln(to.out, "  For use     set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, so that push services can reach you")

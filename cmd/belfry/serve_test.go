@@ -411,8 +411,8 @@ func TestCommands(t *testing.T) {
 	fails("Give a valid API key", "send", "--key", key, "-u", "bob", "-t", "hello")
 
 	tree := must("tree")
-	require.Contains(t, tree, "/  supervisor, running, 4 children")
-	require.Contains(t, tree, "└─ registry  supervisor, running, 16 children")
+	require.Contains(t, tree, "/  supervisor, running, 5 children")
+	require.Contains(t, tree, "├─ registry  supervisor, running, 16 children")
 	require.Contains(t, must("tree", "--all", "/registry"), "15  shards, running")
 	fails("There is no actor at this path", "tree", "/nowhere")
 	fails("no answer from http://127.0.0.1:9", "tree", "--server", "http://127.0.0.1:9")

@@ -12,10 +12,11 @@ import (
 )
 
 type subscriptionsCommand struct {
-	List   subscriptionsListCommand   `cmd:"" help:"Show where a user can be reached."`
-	Add    subscriptionsAddCommand    `cmd:"" help:"Register an app on a phone for a user, to try things out."`
-	Delete subscriptionsDeleteCommand `cmd:"" help:"Remove one of a user's subscriptions."`
-	Forget subscriptionsForgetCommand `cmd:"" help:"Forget a user: subscriptions, notifications and deliveries."`
+	List         subscriptionsListCommand   `cmd:"" help:"Show where a user can be reached."`
+	Add          subscriptionsAddCommand    `cmd:"" help:"Register an app on a phone for a user, to try things out."`
+	Delete       subscriptionsDeleteCommand `cmd:"" help:"Remove one of a user's subscriptions."`
+	RevokeTokens subscriptionsRevokeCommand `cmd:"" help:"End all of a user's tokens, at once. Subscriptions stay."`
+	Forget       subscriptionsForgetCommand `cmd:"" help:"Forget a user: subscriptions, notifications and deliveries. Their tokens end, too."`
 }
 
 type subscriptionsListCommand struct {
@@ -112,6 +113,28 @@ func (c *subscriptionsDeleteCommand) Run(ctx context.Context, to streams) error 
 		return err
 	}
 	fmt.Fprintln(to.out, "Removed.")
+	return nil
+}
+
+type subscriptionsRevokeCommand struct {
+	remoteFlags `embed:""`
+	User        string `arg:"" help:"The user."`
+}
+
+// Run ends a user's tokens.
+func (c *subscriptionsRevokeCommand) Run(ctx context.Context, to streams) error {
+	service, err := c.connect()
+	if err != nil {
+		return err
+	}
+	response, err := service.RevokeUserTokensWithResponse(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	if err := done(http.StatusNoContent, response.ApplicationproblemJSONDefault, response.HTTPResponse); err != nil {
+		return err
+	}
+	fmt.Fprintf(to.out, "The tokens of %s have ended.\n", printable(c.User))
 	return nil
 }
 

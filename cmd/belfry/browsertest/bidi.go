@@ -14,15 +14,16 @@ import (
 // object is a JSON object on its way to the browser.
 type object map[string]any
 
-// connection is a WebDriver BiDi connection: calls and their answers. Events
-// are not asked for, and what comes nevertheless is passed over.
+// connection is a WebDriver BiDi connection: calls and their answers, and events
+// for one listener, if there is one.
 type connection struct {
 	socket *websocket.Conn
 	done   chan struct{} // closed when the reader ended
 
-	mu      sync.Mutex
-	last    int
-	pending map[int]chan answer
+	mu       sync.Mutex
+	last     int
+	pending  map[int]chan answer
+	listener func(method string, params json.RawMessage)
 }
 
 type answer struct {
@@ -31,6 +32,8 @@ type answer struct {
 	Result  json.RawMessage `json:"result"`
 	Error   string          `json:"error"`
 	Message string          `json:"message"`
+	Method  string          `json:"method"` // of an event
+	Params  json.RawMessage `json:"params"` // of an event
 }
 
 func dial(ctx context.Context, address string) (*connection, error) {
@@ -73,6 +76,14 @@ func (c *connection) call(ctx context.Context, method string, params object, out
 
 var errGone = errors.New("the browser is gone")
 
+// listen gives every event to a function, in place of the one before; nil for
+// nobody.
+func (c *connection) listen(listener func(method string, params json.RawMessage)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listener = listener
+}
+
 // expect opens a place for an answer.
 func (c *connection) expect() (int, <-chan answer, error) {
 	c.mu.Lock()
@@ -101,11 +112,15 @@ func (c *connection) read() {
 			break
 		}
 		c.mu.Lock()
+		listener := c.listener
 		if answered := c.pending[a.ID]; answered != nil && a.Type != "event" {
 			delete(c.pending, a.ID)
 			answered <- a
 		}
 		c.mu.Unlock()
+		if a.Type == "event" && listener != nil {
+			listener(a.Method, a.Params)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

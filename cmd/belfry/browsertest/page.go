@@ -50,6 +50,13 @@ func (p *Page) Screenshot(ctx context.Context) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(shot.Data)
 }
 
+// Resize gives the page a width and height, in CSS pixels.
+func (p *Page) Resize(ctx context.Context, width, height int) error {
+	return p.bidi.call(ctx, "browsingContext.setViewport", object{
+		"context": p.context, "viewport": object{"width": width, "height": height},
+	}, nil)
+}
+
 // Activate brings the tab to the front.
 func (p *Page) Activate(ctx context.Context) error {
 	return p.bidi.call(ctx, "browsingContext.activate", object{"context": p.context}, nil)
@@ -86,6 +93,16 @@ func (f *Firefox) SetPermission(ctx context.Context, origin, permission, state s
 // ClickAlert clicks the shown notification with the given title, as a user
 // does. It fails if none is shown.
 func (f *Firefox) ClickAlert(ctx context.Context, title string) error {
+	return f.clickInAlert(ctx, title, "#alertTextBox")
+}
+
+// CloseAlert closes the shown notification with the given title, as a user
+// does. It fails if none is shown.
+func (f *Firefox) CloseAlert(ctx context.Context, title string) error {
+	return f.clickInAlert(ctx, title, ".close-icon")
+}
+
+func (f *Firefox) clickInAlert(ctx context.Context, title, selector string) error {
 	windows, err := f.contexts(ctx, object{"moz:scope": "chrome"})
 	if err != nil {
 		return err
@@ -97,8 +114,8 @@ func (f *Firefox) ClickAlert(ctx context.Context, title string) error {
 		var clicked bool
 		err := f.bidi.eval(ctx, window.Context, &clicked, `
 			if (document.getElementById("alertTitleLabel").getAttribute("value") !== args[0]) return false;
-			document.getElementById("alertTextBox").dispatchEvent(new MouseEvent("click", { bubbles: true }));
-			return true;`, title)
+			document.querySelector(args[1]).click();
+			return true;`, title, selector)
 		if err != nil || clicked {
 			return err
 		}
