@@ -8,7 +8,7 @@ COVERED  := ./push/... ./actors/... ./store/...
 COVERAGE := 80
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo-apns test unit race memory torture soak browser cover lint fmt generate fuzz bench deps clean
+.PHONY: help build run demo-apns test unit race memory torture soak browser cover lint fmt generate fuzz fuzz-short bench deps clean
 
 help: ## List the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
 demo-apns: build ## Show an APNs push arriving, at a simulator on this machine
 	.ci/demo-apns $(BIN)
 
-test: deps lint race memory cover ## Everything: lint, unit, both stores, race, real browser, coverage
+test: deps lint race fuzz-short memory cover ## Everything: lint, unit, both stores, race, real browser, a little fuzzing, coverage
 
 unit: ## The quick tests: no browser, no PostgreSQL needed
 	BELFRY_SKIP_BROWSER=1 $(GO) test -short ./...
@@ -60,6 +60,9 @@ generate: ## Make the code that comes from api/openapi.yaml anew
 
 fuzz: ## Fuzz every decoder for a short while
 	.ci/fuzz 10s
+
+fuzz-short: ## Fuzz every decoder for a second
+	.ci/fuzz 1s
 
 bench: ## Go benchmarks, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./push/... ./store/... ./actors/...
