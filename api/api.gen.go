@@ -397,6 +397,9 @@ type Event struct {
 type EventPage struct {
 	Events []Event `json:"events"`
 
+	// More The end of the feed is not reached: ask again at once, however few events there are here. With `types`, an answer may be short, or empty, for the ones between are looked through for some 2 seconds at most.
+	More bool `json:"more"`
+
 	// Next `after` for what comes next. Keep it: it goes on from there after any pause that is shorter than events are kept.
 	Next string `json:"next"`
 }
@@ -871,7 +874,7 @@ type Webhook struct {
 	// Types Empty for all
 	Types []string `json:"types"`
 
-	// Url Without what may be a secret in it: the query
+	// Url Where it leads, such as `https://hooks.your.domain/…`: path and query, which may be secrets, are not shown
 	Url string `json:"url"`
 }
 

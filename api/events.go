@@ -15,6 +15,7 @@ const (
 	feedLimit    = 100              // events in an answer when the request does not say
 	feedLimitMax = 1000             // and at most
 	feedWaitMax  = 50 * time.Second // for an event to come, in one request
+	feedLook     = 2 * time.Second  // through events of other types, in one request
 	feedAhead    = time.Hour        // that a cursor may be ahead of this clock
 	drainLook    = time.Second      // between looks whether the system drains
 )
@@ -30,11 +31,11 @@ func (s *Server) ListEvents(ctx context.Context, request ListEventsRequestObject
 	if stream {
 		return &eventStream{server: s, ctx: ctx, query: q}, nil
 	}
-	events, err := s.awaitEvents(ctx, &q)
+	events, more, err := s.awaitEvents(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
-	answer := ListEvents200JSONResponse{Events: make([]Event, len(events)), Next: q.after.String()}
+	answer := ListEvents200JSONResponse{Events: make([]Event, len(events)), Next: q.after.String(), More: more}
 	for i, event := range events {
 		answer.Events[i] = ShownEvent(event)
 	}
@@ -119,14 +120,15 @@ func (s *Server) cursor(field, text string) (push.ID, error) {
 	return id, nil
 }
 
-// awaitEvents gives a page of events. If there are none it waits for some, as
-// long as the query says, the client is there, its key is valid and the system
-// does not drain. The query is moved on.
-func (s *Server) awaitEvents(ctx context.Context, q *feedQuery) ([]push.Event, error) {
+// awaitEvents gives a page of events, and tells whether there is more to look at
+// already. If there is nothing it waits for some, as long as the query says, the
+// client is there, its key is valid and the system does not drain. The query is
+// moved on.
+func (s *Server) awaitEvents(ctx context.Context, q *feedQuery) (events []push.Event, more bool, err error) {
 	if q.wait > 0 {
 		leave, err := s.seats.take(q.app)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		defer leave()
 	}
@@ -138,25 +140,44 @@ func (s *Server) awaitEvents(ctx context.Context, q *feedQuery) ([]push.Event, e
 	defer drain.Stop()
 	for {
 		coming := s.config.System.EventsComing(q.app)
-		events, more, err := s.readEvents(ctx, q)
-		if err != nil || len(events) > 0 {
-			return events, err
+		events, more, err := s.fillPage(ctx, q, time.Now().Add(feedLook))
+		if err != nil || len(events) > 0 || more {
+			return events, more, err
 		}
-		for came := more; !came; {
+		for came := false; !came; {
 			select {
 			case <-ctx.Done():
-				return nil, context.Cause(ctx)
+				return nil, false, context.Cause(ctx)
 			case <-over.C:
-				return nil, nil
+				return nil, false, nil
 			case <-drain.C:
 				if s.config.System.Draining() {
-					return nil, nil
+					return nil, false, nil
 				}
 			case <-coming:
 				came = true
 			}
 		}
 	}
+}
+
+// fillPage reads until the page is full, the feed is at its end or it is late:
+// one read may find few among many of other types.
+func (s *Server) fillPage(ctx context.Context, q *feedQuery, late time.Time) (events []push.Event, more bool, err error) {
+	part := *q
+	for more = true; more && len(events) < q.limit; {
+		part.limit = q.limit - len(events)
+		var found []push.Event
+		if found, more, err = s.readEvents(ctx, &part); err != nil {
+			return nil, false, err
+		}
+		events = append(events, found...)
+		if !time.Now().Before(late) {
+			break
+		}
+	}
+	q.after = part.after
+	return events, more, nil
 }
 
 // readEvents gives the next page, without waiting, and moves the query on. It

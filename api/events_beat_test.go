@@ -29,9 +29,10 @@ func (p *pipe) WriteHeader(int)     {}
 func (p *pipe) FlushError() error   { return nil }
 
 // serverIn is one in a bubble, where time is the test's.
-func serverIn(t *testing.T) *Server {
+func serverIn(t *testing.T) *Server { return serverOn(t, storetest.OpenSQLite(t)) }
+
+func serverOn(t *testing.T, db store.Store) *Server {
 	t.Helper()
-	db := storetest.OpenSQLite(t)
 	require.NoError(t, db.CreateApp(t.Context(), store.App{Name: "shop", TokenSecret: []byte("secret"), CreatedAt: time.Now()}))
 	system, err := actors.Start(t.Context(), actors.Config{Store: db, Providers: map[push.Kind]push.Provider{push.WebPush: nil}})
 	require.NoError(t, err)
@@ -120,7 +121,7 @@ func TestEvents_NothingIsGoneWhereNothingHappened(t *testing.T) {
 		read := func(after string) (int, string) {
 			q, err := s.feedQuery("shop", ListEventsParams{After: after}, false)
 			require.NoError(t, err)
-			events, err := s.awaitEvents(t.Context(), &q)
+			events, _, err := s.awaitEvents(t.Context(), &q)
 			require.NoError(t, err)
 			return len(events), q.after.String()
 		}

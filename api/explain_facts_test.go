@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,6 +46,10 @@ func TestExplanation_OfAUserSaysWhetherAnythingReachesThem(t *testing.T) {
 		a.Pending = true
 		a.live = []actors.Progress{{Next: ten.Add(time.Hour)}}
 	})
+	half := one(second, func(a *account) {
+		a.Pending, a.Deliveries, a.live = true, []push.Delivery{ended(push.StateDelivered)}, []actors.Progress{{}}
+	})
+	later := one(second, func(a *account) { a.Pending, a.scheduled = true, true })
 	const (
 		has    = "ann has 1 subscription."
 		nobody = "ann has no subscription now: a browser registers by belfry.js, once the user agrees to notifications, and an app on a phone by its token."
@@ -58,6 +63,13 @@ func TestExplanation_OfAUserSaysWhetherAnythingReachesThem(t *testing.T) {
 			overview(func(*facts) {}),
 			[]string{"Belfry knows nothing of ann: there is no subscription, and no notification that is still kept. Check the user's ID: it must be, to the letter, the one that your application registers and sends with."},
 		},
+		"a notification instead of a user": {
+			overview(func(f *facts) { f.user.ID = first.String() }),
+			[]string{
+				"Belfry knows nothing of 01000000-0000-0000-0000-000000000000: there is no subscription, and no notification that is still kept. Check the user's ID: it must be, to the letter, the one that your application registers and sends with.",
+				"If that is the ID of a notification, ask for its user, and for the notification beside.",
+			},
+		},
 		"not seen for a while": {
 			overview(func(f *facts) { f.since = ten }),
 			[]string{"Belfry knows nothing of ann: there is no subscription, and no notification since 2026-11-22 10:00:00 UTC. Check the user's ID: it must be, to the letter, the one that your application registers and sends with."},
@@ -68,13 +80,13 @@ func TestExplanation_OfAUserSaysWhetherAnythingReachesThem(t *testing.T) {
 		},
 		"of another key": {
 			overview(func(f *facts) { f.subscriptions = []push.Subscription{browser(mismatched)} }),
-			[]string{has, "Browser at push.example.org (f000000000000000): " + keyMismatch, none},
+			[]string{"ann cannot be reached now: a subscription belongs to another VAPID key.", "Browser at push.example.org (f000000000000000): " + keyMismatch, none},
 		},
 		"resting": {
 			overview(func(f *facts) {
 				f.subscriptions = []push.Subscription{browser(resting(push.Rest{Until: ten.Add(time.Hour), Notification: first, Attempts: 2, Status: 500}))}
 			}),
-			[]string{has, "Browser at push.example.org (f000000000000000): Resting until 2026-11-22 11:00:00 UTC, for notification 01000000-0000-0000-0000-000000000000, which failed 2 times, last with: HTTP 500. What was accepted since waits behind it.", none},
+			[]string{"ann cannot be reached now: push.example.org did not take the last message, and is tried again soon.", "Browser at push.example.org (f000000000000000): Resting until 2026-11-22 11:00:00 UTC, for notification 01000000-0000-0000-0000-000000000000, which failed 2 times, last with: HTTP 500. What was accepted since waits behind it.", none},
 		},
 		"rested": {
 			overview(func(f *facts) {
@@ -85,16 +97,58 @@ func TestExplanation_OfAUserSaysWhetherAnythingReachesThem(t *testing.T) {
 		"behind a paused lane": {
 			overview(func(f *facts) {
 				f.subscriptions = []push.Subscription{browser()}
-				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "push host failing"}}
+				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "push host failing", Reason: "503 it is down", NextAttempt: ten.Add(6 * time.Minute)}}
 			}),
-			[]string{has, "Browser at push.example.org (f000000000000000): Active: registered at 2026-11-22 09:00:00 UTC, last sign of life at 2026-11-22 09:59:00 UTC. All that goes to push.example.org waits: push host failing.", none},
+			[]string{
+				"ann cannot be reached now: push.example.org fails.",
+				"Browser at push.example.org (f000000000000000): Waiting: push.example.org fails (503 it is down), so nothing is sent there. The next try is at 2026-11-22 10:06:00 UTC, in 1 min. The subscription was registered at 2026-11-22 09:00:00 UTC, last sign of life at 2026-11-22 09:59:00 UTC.",
+				none,
+			},
+		},
+		"one of two behind a paused lane": {
+			overview(func(f *facts) {
+				app := browser(func(s *push.Subscription) { s.Digest, s.Kind = phone, push.APNs })
+				f.subscriptions = []push.Subscription{browser(), app}
+				f.lanes = map[push.Digest]actors.Node{phone: {Cause: "credentials refused"}}
+			}),
+			[]string{
+				"1 of ann's 2 subscriptions cannot be reached now: api.push.apple.com refuses the app's credentials.",
+				"Browser at push.example.org (f000000000000000): Active: registered at 2026-11-22 09:00:00 UTC, last sign of life at 2026-11-22 09:59:00 UTC.",
+				"Apple device at api.push.apple.com (ab00000000000000): Waiting: api.push.apple.com refuses the app's credentials, so nothing is sent there. It is about to be tried again. To end that, give the app a valid key with belfry app apns. The subscription was registered at 2026-11-22 09:00:00 UTC, last sign of life at 2026-11-22 09:59:00 UTC.",
+				none,
+			},
+		},
+		"two of another key": {
+			overview(func(f *facts) {
+				f.subscriptions = []push.Subscription{browser(mismatched), browser(mismatched, func(s *push.Subscription) { s.Digest = phone })}
+			}),
+			[]string{
+				"None of ann's 2 subscriptions can be reached now: a subscription belongs to another VAPID key.",
+				"Browser at push.example.org (f000000000000000): " + keyMismatch, "Browser at push.example.org (ab00000000000000): " + keyMismatch, none,
+			},
 		},
 		"notified lately": {
 			overview(func(f *facts) { f.recent = []account{delivered, nowhere, waiting} }),
 			[]string{
 				nobody,
 				"The newest notification, 02000000-0000-0000-0000-000000000000, was accepted at 2026-11-22 10:00:00 UTC: 1 delivered, 1 gone.",
-				"Of the newest 3 notifications: 1 delivered to a push service, 1 not finished, 1 delivered nowhere.",
+				"Of the newest 3 notifications, 1 was taken by a push service for at least one subscription; 1 is not finished; 1 was delivered nowhere.",
+			},
+		},
+		"notified often, and half of it waits": {
+			overview(func(f *facts) { f.recent = slices.Repeat([]account{half}, 20) }),
+			[]string{
+				nobody,
+				"The newest notification, 02000000-0000-0000-0000-000000000000, was accepted at 2026-11-22 10:00:00 UTC: 1 delivered, 1 queued.",
+				"All of the newest 20 notifications were taken by a push service for at least one subscription; 20 still wait at another.",
+			},
+		},
+		"notified without success": {
+			overview(func(f *facts) { f.recent = []account{later, nowhere} }),
+			[]string{
+				nobody,
+				"The newest notification, 02000000-0000-0000-0000-000000000000, was accepted at 2026-11-22 10:00:00 UTC: scheduled.",
+				"None of the newest 2 notifications was taken by a push service; 1 is scheduled; 1 was delivered nowhere.",
 			},
 		},
 		"notified once": {

@@ -196,11 +196,17 @@ func aboutUnsubscribed(p place) string {
 }
 
 func (f facts) aboutLive(p place) string {
-	text := f.aboutWait(p)
-	if p.lane != nil {
-		text += " " + aboutLane(*p.lane, p.host)
+	expires := f.Notification.ExpiresAt
+	switch {
+	case !expires.After(f.now):
+		return fmt.Sprintf("About to expire: its time to live ended at %s, and it was not sent.", clock(expires))
+	case p.lane != nil && (expires.Before(p.lane.NextAttempt) || expires.Before(p.live.Next)):
+		return fmt.Sprintf("%s The notification expires before that, at %s.", f.aboutShut(p), clock(expires))
+	case p.lane != nil:
+		return fmt.Sprintf("%s The notification expires at %s.", f.aboutShut(p), clock(expires))
+	default:
+		return fmt.Sprintf("%s It expires at %s.", f.aboutWait(p), clock(expires))
 	}
-	return fmt.Sprintf("%s It expires at %s.", text, clock(f.Notification.ExpiresAt))
 }
 
 func (f facts) aboutWait(p place) string {
@@ -208,7 +214,7 @@ func (f facts) aboutWait(p place) string {
 	waits := live.Next.After(f.now)
 	came := said(live.Last.Status, live.Last.Reason)
 	switch {
-	case waits && p.now != nil && !p.now.Rest.Notification.IsZero() && p.now.Rest.Notification != f.Notification.ID:
+	case f.isBehind(p):
 		return fmt.Sprintf("Waiting behind notification %s, %s. From %s on they are sent, in their order.", p.now.Rest.Notification, failed(p.now.Rest), clock(live.Next))
 	case waits && live.Attempts > 0:
 		return fmt.Sprintf("Waiting to be tried again: it %s. The next attempt is at %s.", failures(live.Attempts, came), clock(live.Next))
@@ -229,29 +235,17 @@ func failed(rest push.Rest) string {
 	return "which " + failures(rest.Attempts, said(rest.Status, rest.Reason))
 }
 
-// aboutLane says why what goes to a push host waits.
-func aboutLane(lane actors.Node, host string) string {
-	text := fmt.Sprintf("All that goes to %s waits: %s", host, lane.Cause)
-	if lane.Reason != "" {
-		text += fmt.Sprintf(" (%s)", lane.Reason)
-	}
-	if lane.NextAttempt.IsZero() {
-		return text + "."
-	}
-	return fmt.Sprintf("%s. It is tried again at %s.", text, clock(lane.NextAttempt))
-}
-
 // aboutSubscription says whether anything reaches a subscription, as it is now.
 func (f facts) aboutSubscription(p place) string {
-	text := fmt.Sprintf("Active: registered at %s, last sign of life at %s.", clock(p.now.CreatedAt), clock(p.now.SeenAt))
+	known := fmt.Sprintf("registered at %s, last sign of life at %s.", clock(p.now.CreatedAt), clock(p.now.SeenAt))
 	switch rest := p.now.Rest; {
 	case p.now.KeyMismatch:
 		return keyMismatch
+	case p.lane != nil:
+		return fmt.Sprintf("Waiting: %s, so nothing is sent there. %s The subscription was %s", whyShut(p), f.whenOpen(p, rest.Until), known)
 	case rest.Until.After(f.now):
-		text = fmt.Sprintf("Resting until %s, for notification %s, %s. What was accepted since waits behind it.", clock(rest.Until), rest.Notification, failed(rest))
+		return fmt.Sprintf("Resting until %s, for notification %s, %s. What was accepted since waits behind it.", clock(rest.Until), rest.Notification, failed(rest))
+	default:
+		return "Active: " + known
 	}
-	if p.lane != nil {
-		text += " " + aboutLane(*p.lane, p.host)
-	}
-	return text
 }

@@ -29,7 +29,7 @@ func (f facts) summary(places []place) []string {
 	case 1:
 		return append([]string{f.about(meant[0])}, f.besides(places)...)
 	default:
-		lines := []string{fmt.Sprintf("It was for %s: %s.", many(len(meant), "subscription"), f.tally(f.account))}
+		lines := []string{f.headline(meant)}
 		for _, p := range meant {
 			lines = append(lines, p.title()+": "+f.about(p))
 		}
@@ -81,7 +81,11 @@ func noneNow(user string) string {
 // overview is about a user, without a notification.
 func (f facts) overview(places []place) []string {
 	if len(places) == 0 && len(f.recent) == 0 {
-		return []string{fmt.Sprintf("Belfry knows nothing of %s: there is no subscription, and no notification %s. Check the user's ID: it must be, to the letter, the one that your application registers and sends with.", f.user.ID, f.period())}
+		known := []string{fmt.Sprintf("Belfry knows nothing of %s: there is no subscription, and no notification %s. Check the user's ID: it must be, to the letter, the one that your application registers and sends with.", f.user.ID, f.period())}
+		if _, err := push.ParseID(f.user.ID); err == nil {
+			known = append(known, "If that is the ID of a notification, ask for its user, and for the notification beside.")
+		}
+		return known
 	}
 	return append(f.reach(places), f.lately()...)
 }
@@ -105,7 +109,7 @@ func (f facts) reach(places []place) []string {
 	if len(now) == 0 {
 		return []string{noneNow(f.user.ID)}
 	}
-	lines := []string{fmt.Sprintf("%s has %s.", f.user.ID, many(len(now), "subscription"))}
+	lines := []string{f.reachable(now)}
 	for _, p := range now {
 		lines = append(lines, p.title()+": "+f.aboutSubscription(p))
 	}
@@ -119,28 +123,77 @@ func (f facts) lately() []string {
 	}
 	newest := f.recent[0]
 	lines := []string{fmt.Sprintf("The newest notification, %s, was accepted at %s: %s.", newest.Notification.ID, clock(newest.Notification.AcceptedAt), f.tally(newest))}
-	var delivered, open int
-	for _, one := range f.recent {
-		switch {
-		case one.isDelivered():
-			delivered++
-		case one.Pending:
-			open++
-		}
-	}
-	if n := len(f.recent); n > 1 {
-		lines = append(lines, fmt.Sprintf("Of the newest %d notifications: %d delivered to a push service, %d not finished, %d delivered nowhere.", n, delivered, open, n-delivered-open))
+	if len(f.recent) > 1 {
+		lines = append(lines, f.course())
 	}
 	return lines
 }
 
-func (a account) isDelivered() bool {
-	for _, d := range a.Deliveries {
-		if d.State == push.StateDelivered {
-			return true
+// course says how far the newest notifications came.
+func (f facts) course() string {
+	var reached, partly, behind, open, scheduled, nowhere int
+	for _, one := range f.recent {
+		switch delivered := one.delivered(); {
+		case delivered > 0:
+			reached++
+			if delivered < len(one.Deliveries)+len(one.live) {
+				partly++
+			}
+			if one.Pending {
+				behind++
+			}
+		case one.scheduled:
+			scheduled++
+		case one.Pending:
+			open++
+		default:
+			nowhere++
 		}
 	}
-	return false
+	var text string
+	switch n := len(f.recent); reached {
+	case 0:
+		text = fmt.Sprintf("None of the newest %d notifications was taken by a push service", n)
+	case n:
+		text = fmt.Sprintf("All of the newest %d notifications were taken by a push service", n)
+	default:
+		verb := "were"
+		if reached == 1 {
+			verb = "was"
+		}
+		text = fmt.Sprintf("Of the newest %d notifications, %d %s taken by a push service", n, reached, verb)
+	}
+	if partly > 0 {
+		text += " for at least one subscription"
+	}
+	for _, also := range []struct {
+		n         int
+		one, more string
+	}{
+		{behind, "still waits at another", "still wait at another"},
+		{open, "is not finished", "are not finished"},
+		{scheduled, "is scheduled", "are scheduled"},
+		{nowhere, "was delivered nowhere", "were delivered nowhere"},
+	} {
+		switch also.n {
+		case 0:
+		case 1:
+			text += "; 1 " + also.one
+		default:
+			text += fmt.Sprintf("; %d %s", also.n, also.more)
+		}
+	}
+	return text + "."
+}
+
+// delivered is at how many subscriptions a push service took it.
+func (a account) delivered() (n int) {
+	for _, d := range a.Deliveries {
+		if d.State == push.StateDelivered {
+			n++
+		}
+	}
+	return n
 }
 
 // tally counts the deliveries of a notification by what became of them, in words.
@@ -156,7 +209,7 @@ func (f facts) tally(a account) string {
 		count(strings.ReplaceAll(d.State.String(), "_", " "))
 	}
 	for _, p := range a.live {
-		if p.Next.After(f.now) {
+		if _, isShut := f.lanes[p.Subscription]; isShut || p.Next.After(f.now) {
 			count("waiting")
 		} else {
 			count("queued")

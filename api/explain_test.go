@@ -88,7 +88,7 @@ func TestExplain_TellsThatTheHostIsShut(t *testing.T) {
 		answer = r.explain("cid", id)
 		return len(answer.Subscriptions) == 1 && answer.Subscriptions[0].Lane.Cause != ""
 	}, 10*time.Second, 10*time.Millisecond)
-	require.Contains(t, answer.Summary[0], " waits: credentials refused (401")
+	require.Contains(t, answer.Summary[0], " refuses the app's credentials (401")
 	lane := answer.Subscriptions[0].Lane
 	require.Contains(t, lane.Name, "default:webpush:")
 	require.NotEmpty(t, lane.State)
@@ -163,7 +163,7 @@ func TestExplain_TellsThatNobodyWasThere(t *testing.T) {
 	require.Len(t, overview.Recent, 2)
 	require.Equal(t, later, overview.Recent[0].Id)
 	require.Equal(t, id, overview.Recent[1].Id)
-	require.Contains(t, overview.Summary, "Of the newest 2 notifications: 1 delivered to a push service, 0 not finished, 1 delivered nowhere.")
+	require.Contains(t, overview.Summary, "Of the newest 2 notifications, 1 was taken by a push service; 1 was delivered nowhere.")
 	require.Zero(t, overview.Notification)
 }
 

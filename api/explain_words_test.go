@@ -86,9 +86,10 @@ func wants(f *facts) {
 
 func TestExplanation_SaysWhatBecameOfIt(t *testing.T) {
 	const (
-		unasked = " Whether it was shown only the device knows, and no receipt was asked for."
-		expires = " It expires at 2026-11-23 10:00:00 UTC."
-		again   = " The browser registers again when the user opens a page with belfry.js, and is subscribed there."
+		unasked  = " Whether it was shown only the device knows, and no receipt was asked for."
+		expires  = " It expires at 2026-11-23 10:00:00 UTC."
+		endsThen = " The notification expires at 2026-11-23 10:00:00 UTC."
+		again    = " The browser registers again when the user opens a page with belfry.js, and is subscribed there."
 	)
 	here := []push.Subscription{browser()}
 	lane := map[push.Digest]actors.Node{firefox: {
@@ -168,9 +169,44 @@ func TestExplanation_SaysWhatBecameOfIt(t *testing.T) {
 			waits(actors.Progress{Next: ten.Add(6 * time.Minute)}, browser(resting(push.Rest{Until: ten.Add(6 * time.Minute), Notification: second, Reason: "the push host is slow"}))),
 			[]string{"Waiting behind notification 02000000-0000-0000-0000-000000000000, which could not be sent there (the push host is slow). From 2026-11-22 10:06:00 UTC on they are sent, in their order." + expires},
 		},
-		"the lane is paused": {
+		"the push host refuses the credentials": {
 			waits(actors.Progress{Next: ten.Add(15 * time.Minute), Last: push.Result{Status: 403, Reason: "BadJwtToken"}}, browser()).with(func(f *facts) { f.lanes = lane }),
-			[]string{"Waiting: it could not be sent (HTTP 403, BadJwtToken). It is tried at 2026-11-22 10:15:00 UTC. All that goes to push.example.org waits: credentials refused (403 BadJwtToken). It is tried again at 2026-11-22 10:15:00 UTC." + expires},
+			[]string{"Waiting: push.example.org refuses the app's credentials (403 BadJwtToken), so nothing is sent there. The next try is at 2026-11-22 10:15:00 UTC, in 10 min. To end that, see what belfry doctor says of the clock and of the app's VAPID subject." + endsThen},
+		},
+		"the push host refuses the credentials, and this was tried": {
+			waits(actors.Progress{Attempts: 1, Next: ten.Add(16 * time.Minute), Last: push.Result{Status: 403, Reason: "BadJwtToken"}}, browser()).with(func(f *facts) {
+				f.lanes, f.live[0].Kind = lane, push.APNs
+			}),
+			[]string{"Waiting: push.example.org refuses the app's credentials (403 BadJwtToken), so nothing is sent there. The next try is at 2026-11-22 10:15:00 UTC, in 10 min. This one follows at 2026-11-22 10:16:00 UTC. To end that, give the app a valid key with belfry app apns. This one was tried once." + endsThen},
+		},
+		"the push host fails": {
+			waits(actors.Progress{Attempts: 2, Last: push.Result{Status: 429, Reason: "slower"}}, browser()).with(func(f *facts) {
+				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "push host failing", Reason: "the push service did not answer in time", NextAttempt: ten.Add(425 * time.Second)}}
+			}),
+			[]string{"Waiting: push.example.org fails (the push service did not answer in time), so nothing is sent there. The next try is at 2026-11-22 10:07:05 UTC, in 2 min 5 s. This one failed 2 times, last with: HTTP 429, slower." + endsThen},
+		},
+		"the push host fails for longer than it may wait": {
+			waits(actors.Progress{}, browser()).with(func(f *facts) {
+				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "push host failing", NextAttempt: ten.Add(15 * time.Minute)}}
+				f.Notification.ExpiresAt = ten.Add(6 * time.Minute)
+			}),
+			[]string{"Waiting: push.example.org fails, so nothing is sent there. The next try is at 2026-11-22 10:15:00 UTC, in 10 min. The notification expires before that, at 2026-11-22 10:06:00 UTC."},
+		},
+		"its time is over": {
+			waits(actors.Progress{}, browser()).with(func(f *facts) { f.lanes, f.Notification.ExpiresAt = lane, ten.Add(5*time.Minute) }),
+			[]string{"About to expire: its time to live ended at 2026-11-22 10:05:00 UTC, and it was not sent."},
+		},
+		"the push host is tried again": {
+			waits(actors.Progress{}, browser()).with(func(f *facts) {
+				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "push host asks for rest"}}
+			}),
+			[]string{"Waiting: push.example.org asks for rest, so nothing is sent there. It is about to be tried again." + endsThen},
+		},
+		"behind an older one, and the push host ended many": {
+			waits(actors.Progress{Next: ten.Add(6 * time.Minute)}, browser(resting(push.Rest{Until: ten.Add(6 * time.Minute), Notification: second}))).with(func(f *facts) {
+				f.lanes = map[push.Digest]actors.Node{firefox: {Cause: "too many subscriptions ended", Reason: "410 gone"}}
+			}),
+			[]string{"Waiting: push.example.org ended unusually many subscriptions (410 gone), so nothing is sent there. It is about to be tried again. This one follows at 2026-11-22 10:06:00 UTC. Notification 02000000-0000-0000-0000-000000000000 goes before this one." + endsThen},
 		},
 		"queued": {
 			waits(actors.Progress{}, browser()),

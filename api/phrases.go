@@ -2,7 +2,9 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
@@ -42,7 +44,7 @@ func failures(n int, last string) string {
 	if n == 1 {
 		return "failed once, with: " + last
 	}
-	return fmt.Sprintf("failed %d times, last with: %s", n, last)
+	return fmt.Sprintf("failed %s, last with: %s", times(n), last)
 }
 
 // many is a number of things.
@@ -77,4 +79,29 @@ func said(status int, reason string) string {
 	default:
 		return fmt.Sprintf("HTTP %d, %s", status, reason)
 	}
+}
+
+// times is how often.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// join lists clauses.
+func join(clauses []string) string {
+	last := len(clauses) - 1
+	if last < 1 {
+		return strings.Join(clauses, "")
+	}
+	return strings.Join(clauses[:last], ", ") + " and " + clauses[last]
+}
+
+// addNew adds a text that is not there yet.
+func addNew(to []string, text string) []string {
+	if slices.Contains(to, text) {
+		return to
+	}
+	return append(to, text)
 }

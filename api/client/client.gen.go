@@ -396,6 +396,9 @@ type Event struct {
 type EventPage struct {
 	Events []Event `json:"events"`
 
+	// More The end of the feed is not reached: ask again at once, however few events there are here. With `types`, an answer may be short, or empty, for the ones between are looked through for some 2 seconds at most.
+	More bool `json:"more"`
+
 	// Next `after` for what comes next. Keep it: it goes on from there after any pause that is shorter than events are kept.
 	Next string `json:"next"`
 }
@@ -870,7 +873,7 @@ type Webhook struct {
 	// Types Empty for all
 	Types []string `json:"types"`
 
-	// Url Without what may be a secret in it: the query
+	// Url Where it leads, such as `https://hooks.your.domain/…`: path and query, which may be secrets, are not shown
 	Url string `json:"url"`
 }
 
@@ -1318,9 +1321,10 @@ type ClientInterface interface {
 	//
 	// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
 	// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
-	// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+	// was sent twice has the same `id`. While `more` is true the end of the feed is not reached, however few events an answer
+	// has. Events are kept for `BELFRY_EVENT_RETENTION`.
 	//
-	// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+	// With `wait`, an answer that would be empty at the end of the feed is held back until there is something, or the time is over. With the header
 	// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
 	// taken for `after`.
 	//
@@ -1983,9 +1987,10 @@ func (c *Client) GetConfig(ctx context.Context, reqEditors ...RequestEditorFn) (
 //
 // The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
 // lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
-// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+// was sent twice has the same `id`. While `more` is true the end of the feed is not reached, however few events an answer
+// has. Events are kept for `BELFRY_EVENT_RETENTION`.
 //
-// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+// With `wait`, an answer that would be empty at the end of the feed is held back until there is something, or the time is over. With the header
 // `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
 // taken for `after`.
 //
@@ -4426,9 +4431,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
 	// lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
-	// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+	// was sent twice has the same `id`. While `more` is true the end of the feed is not reached, however few events an answer
+	// has. Events are kept for `BELFRY_EVENT_RETENTION`.
 	//
-	// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+	// With `wait`, an answer that would be empty at the end of the feed is held back until there is something, or the time is over. With the header
 	// `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
 	// taken for `after`.
 	//
@@ -6835,9 +6841,10 @@ func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, reqEdit
 //
 // The app's events, the oldest first: what became of deliveries, what devices said of them, how subscriptions changed, which
 // lanes paused. `next` of an answer is `after` of the next request; nothing is left out between two such answers, and what
-// was sent twice has the same `id`. Events are kept for `BELFRY_EVENT_RETENTION`.
+// was sent twice has the same `id`. While `more` is true the end of the feed is not reached, however few events an answer
+// has. Events are kept for `BELFRY_EVENT_RETENTION`.
 //
-// With `wait`, an answer that would be empty is held back until there is something, or the time is over. With the header
+// With `wait`, an answer that would be empty at the end of the feed is held back until there is something, or the time is over. With the header
 // `Accept: text/event-stream` the answer is a stream of server-sent events that does not end; `Last-Event-ID` is
 // taken for `after`.
 //

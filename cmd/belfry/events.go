@@ -66,7 +66,7 @@ func (c *eventsCommand) Run(ctx context.Context, to streams) error {
 			return err
 		}
 		ask.After = page.Next
-		if !c.Follow && len(page.Events) < eventsPage {
+		if !c.Follow && !page.More {
 			return nil
 		}
 	}

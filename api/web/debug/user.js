@@ -64,10 +64,10 @@ export function userPage({ app, id, path, address, notification }) {
       await ask(signal);
       const live = await look(signal);
       fill(where, crumbs(path ?? "/registry"));
-      fill(state, live ? badge(live.actor.state) : badge("not in memory", ""), element("span", { className: "muted" }, `app ${app}`));
       if (live) showTrouble(trouble, live.actor);
       fill(summary, ...sentencesOf(explained?.summary ?? [], explained?.subscriptions ?? []).map((sentence) => element("li", {}, sentence)));
       const all = together(explained?.subscriptions ?? [], live?.children ?? []);
+      fill(state, live ? badge(doing(live.actor, all)) : badge("not in memory", ""), element("span", { className: "muted" }, `app ${app}`));
       fill(subscriptions, ...all.map(card));
       say(none, all.length ? "" : ours ? "None: nothing can be delivered to this user." : "None in memory.");
       none.hidden = all.length > 0;
@@ -103,20 +103,30 @@ function together(known, actors) {
   return [...all, ...live.values()];
 }
 
+/** What a subscription does. One whose lane is paused has handed its notification over, and nothing is sent. */
+const stateOf = (actor, lane) => (lane && actor?.state === "sending" ? "waiting" : actor?.state);
+
+/** What a user does: nothing is delivered while all that has work waits for its lane. */
+function doing({ state }, subscriptions) {
+  const busy = subscriptions.filter(({ actor }) => actor);
+  const waits = busy.length > 0 && busy.every(({ actor, lane }) => stateOf(actor, lane) !== "sending");
+  return state === "delivering" && waits ? "waiting" : state;
+}
+
 function card({ id, kind, host, summary, subscription, lane, actor }) {
   const resting = subscription?.resting_until;
   const next = actor?.next_attempt_at ?? resting;
   return element("li", {},
     element("p", { className: "heading" },
       element("strong", {}, host ?? kind),
-      element("span", {}, laneBadge(lane), badge(actor?.state ?? (resting ? "resting" : "idle")))),
+      element("span", {}, laneBadge(lane), badge(stateOf(actor, lane) ?? (resting ? "resting" : "idle")))),
     summary ? element("p", {}, summary) : "",
     actor?.last_failure ? element("p", { className: "trouble" }, "It panicked: ", code(actor.last_failure)) : "",
     line([
       [kind, subscription?.environment, subscription?.topic ?? subscription?.project].filter(Boolean).join(" "),
       lane && laneFact(lane),
       actor?.queue > 0 && `${plural(actor.queue, "notification")} queued`,
-      actor?.in_flight > 0 && "one in flight",
+      actor?.state === "sending" && (lane ? "one waits for its lane" : "one in flight"),
       actor?.last_outcome && `last send: ${actor.last_outcome}`,
       next && ["next try ", moment(next, "until")],
       actor?.restarts > 0 && plural(actor.restarts, "restart"),
