@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -55,10 +56,7 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 			err = errOperatorOnly
 		}
 		if err == nil && who.token != nil {
-			err = s.visitors.take(push.User{App: who.app, ID: who.user}, time.Now())
-		}
-		if err == nil {
-			err = s.checkToken(r.Context(), who)
+			err = s.admit(r.Context(), who, s.visitors)
 		}
 		if err == nil && op.browser {
 			err = s.checkOrigin(r, who)
@@ -72,6 +70,39 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 	})
+}
+
+// admit lets in who comes with a token that was not revoked, within the user's
+// allowance.
+func (s *Server) admit(ctx context.Context, who caller, within *allowances[push.User]) error {
+	user := push.User{App: who.app, ID: who.user}
+	if s.spent.covers(user, who.token) {
+		return errBadToken
+	}
+	if err := within.take(user, time.Now()); err != nil {
+		return err
+	}
+	return s.checkToken(ctx, who)
+}
+
+// checkAgain refuses a caller whose key or token ended since authorise let the
+// request pass. Who wants to use one beyond its end would begin a request before it.
+func (s *Server) checkAgain(ctx context.Context) error {
+	who := callerOf(ctx)
+	switch {
+	case who.key != nil && who.key.life.Err() != nil:
+		return errUnauthorized
+	case who.token == nil:
+		return nil
+	}
+	app, err := s.apps.get(who.app)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(app.TokenSecret, who.token.secret) {
+		return errBadToken
+	}
+	return s.checkToken(ctx, who)
 }
 
 func (s *Server) identify(r *http.Request, needs scope) (caller, error) {

@@ -36,6 +36,9 @@ func (s *Server) decodeStrictly(next http.Handler) http.Handler {
 		if errors.Is(err, errNoBody) && op.bodyOptional {
 			err = nil
 		}
+		if err == nil {
+			err = s.checkAgain(r.Context()) // the body may have taken its time
+		}
 		if err != nil {
 			s.writeError(w, r, err)
 			return

@@ -176,11 +176,7 @@ func (s *Server) demoUser(r *http.Request) (push.User, tenant, error) {
 	if !demoMade(app.App, who.user) || !who.renewal.IsZero() {
 		return push.User{}, tenant{}, errBadToken
 	}
-	user := push.User{App: who.app, ID: who.user}
-	if err := s.followers.take(user, time.Now()); err != nil {
-		return push.User{}, tenant{}, err
-	}
-	return user, app, s.checkToken(r.Context(), who)
+	return push.User{App: who.app, ID: who.user}, app, s.admit(r.Context(), who, s.followers)
 }
 
 func (s *Server) sendDemo(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -58,6 +58,10 @@ var (
 	}
 )
 
+// errClientGone is the answer to who does not wait for it: nobody sees it, but it
+// is counted. Its status is what others log for this, nginx first.
+var errClientGone = problem{status: 499, code: "client_gone", detail: "The connection was closed before the answer."}
+
 // problemOf maps an error to what the caller gets to see. The text of an
 // internal error goes to the log alone.
 func problemOf(err error) (p problem, internal bool) {
@@ -133,7 +137,12 @@ func stored(err error) error {
 
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	p, internal := problemOf(err)
-	if internal {
+	switch {
+	case !internal:
+	case r.Context().Err() != nil: // then this is the likely cause, and no fault of Belfry's
+		s.config.Log.DebugContext(r.Context(), "a client has gone before it was answered", "pattern", r.Pattern, "error", err)
+		p = errClientGone
+	default:
 		s.config.Log.ErrorContext(r.Context(), "request failed", "pattern", r.Pattern, "error", err)
 	}
 	writeProblem(w, p)

@@ -1,6 +1,9 @@
 package api_test
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -65,6 +68,29 @@ func TestObserve_TellsOfEveryRequestByItsOperation(t *testing.T) {
 		told.Took = 0
 		require.Equal(t, try.want, told, try.request.path)
 	}
+}
+
+// A client that goes away while it waits is none of Belfry's failures, which
+// wake people up.
+func TestObserve_AClientThatGoesAwayIsNoFailure(t *testing.T) {
+	var got answered
+	var log bytes.Buffer
+	r := newRig(t).with(func(c *api.Config) {
+		c.Observe, c.Log = got.add, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	for i, path := range []string{"/v1/events?wait=40&after=latest", "/v1/events?wait=30&after=latest"} {
+		ctx, leave := context.WithCancel(t.Context())
+		sent, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+		require.NoError(t, err)
+		sent.Header.Set("Authorization", "Bearer "+r.keys["read"])
+		time.AfterFunc(100*time.Millisecond, leave)
+		_, err = http.DefaultClient.Do(sent)
+		require.ErrorIs(t, err, context.Canceled)
+		told := got.last(t, i+1)
+		require.Equal(t, "client_gone", told.Problem)
+		require.Equal(t, 499, told.Status)
+	}
+	require.Empty(t, log.String())
 }
 
 func TestObserve_TellsOfARequestWhoseHandlerPanicked(t *testing.T) {

@@ -1,7 +1,12 @@
 package api_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -236,4 +241,75 @@ func TestRotation_TakesEffectEvenIfTheAnswerWasLost(t *testing.T) {
 	require.True(t, r.enters(key.Key))
 	require.Equal(t, http.StatusServiceUnavailable, r.do(request{method: "POST", path: "/v1/keys/" + key.Id + "/rotate"}).status)
 	require.False(t, r.enters(key.Key))
+}
+
+// Who has stolen a token keeps nothing of the user's once it is revoked, the
+// allowance included.
+func TestRevokeTokens_OneThatIsRevokedUsesUpNobodysAllowance(t *testing.T) {
+	r := newRig(t)
+	stolen := r.register(r.token("ann")) // which would never expire
+	r.must(http.StatusNoContent, request{method: "DELETE", path: "/v1/users/ann/tokens"}, nil)
+	for range 60 { // more than an allowance
+		got := r.do(request{path: "/v1/config", key: stolen})
+		require.Equal(t, http.StatusUnauthorized, got.status, "%s", got.body)
+	}
+	fresh := r.token("ann")
+	require.True(t, r.enters(fresh))
+	r.must(http.StatusNoContent, request{method: "DELETE", path: "/v1/users/ann/tokens"}, nil)
+	require.False(t, r.enters(fresh))
+	require.False(t, r.enters(stolen))
+	require.True(t, r.enters(r.token("ann")))
+}
+
+// beforeItsBody begins a request and, when it was let in, has something done
+// before the body is sent. It gives the answer's status.
+func (r *rig) beforeItsBody(path, key, body string, do func()) int {
+	r.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	require.NoError(r, err)
+	defer conn.Close()
+	require.NoError(r, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, err = fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, key, len(body))
+	require.NoError(r, err)
+	in := bufio.NewReader(conn)
+	line, err := in.ReadString('\n')
+	require.NoError(r, err)
+	require.Contains(r, line, "100 Continue", "then the body is about to be read")
+	_, err = in.ReadString('\n')
+	require.NoError(r, err)
+	do()
+	_, err = io.WriteString(conn, body)
+	require.NoError(r, err)
+	got, err := http.ReadResponse(in, nil)
+	require.NoError(r, err)
+	defer got.Body.Close()
+	return got.StatusCode
+}
+
+// A thief who keeps a request half sent must not get in with it afterwards.
+func TestRevocation_ReachesRequestsThatHaveBegun(t *testing.T) {
+	r := newRig(t)
+	_, browser := r.browser()
+	body, err := json.Marshal(r.json(browser))
+	require.NoError(t, err)
+	const mine, anns = "/v1/me/subscriptions", "/v1/users/ann/subscriptions"
+	key := r.makeKey(map[string]any{"scopes": []string{"subscribe"}})
+	for what, c := range map[string]struct {
+		path, key string
+		end       request
+	}{
+		"tokens of the user": {mine, "", request{method: "DELETE", path: "/v1/users/ann/tokens"}},
+		"tokens of the app":  {mine, "", request{method: "POST", path: "/v1/apps/default/token-secret"}},
+		"the key":            {anns, key.Key, request{method: "DELETE", path: "/v1/keys/" + key.Id}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if c.path == mine {
+				c.key = r.token("ann")
+			}
+			status := r.beforeItsBody(c.path, c.key, string(body), func() { r.must(http.StatusNoContent, c.end, nil) })
+			require.Equal(t, http.StatusUnauthorized, status)
+			require.Zero(t, r.rows("ann"))
+		})
+	}
+	require.Equal(t, http.StatusCreated, r.beforeItsBody(mine, r.token("ann"), string(body), func() {}))
 }

@@ -82,10 +82,12 @@ type Server struct {
 	config  Config
 	apps    *Directory
 	turns   *turns
+	tests   *turns // of webhooks
 	retries *retries
 	keys    *keyring
 	seats   *seats
 	quiet   *quiet
+	spent   *spent
 
 	// Limits of those who have no API key.
 	visitors  *allowances[push.User] // who come with a user token
@@ -106,7 +108,8 @@ func New(config Config) (*Server, error) {
 	}
 	config.EventRetention = cmp.Or(config.EventRetention, 3*24*time.Hour)
 	return &Server{
-		config: config, apps: config.Directory, turns: newTurns(), retries: newRetries(), keys: newKeyring(config.KeyRate), seats: newSeats(), quiet: newQuiet(config.EventRetention),
+		config: config, apps: config.Directory, turns: newTurns(), tests: newTurns(), retries: newRetries(), keys: newKeyring(config.KeyRate), seats: newSeats(), quiet: newQuiet(config.EventRetention),
+		spent:     newSpent(),
 		visitors:  newAllowances[push.User](tokenRate, tokenBurst),
 		followers: newAllowances[push.User](followRate, followBurst),
 		receipts:  newAllowances[receiptOf](receiptRate, receiptBurst),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -115,17 +116,45 @@ func (s *Server) verifyToken(token string, now time.Time) (caller, error) {
 
 // checkToken refuses the tokens of a user that were revoked.
 func (s *Server) checkToken(ctx context.Context, who caller) error {
-	if who.token == nil {
-		return nil
-	}
-	upTo, err := s.config.Store.TokensRevoked(ctx, push.User{App: who.app, ID: who.user})
+	user := push.User{App: who.app, ID: who.user}
+	upTo, err := s.config.Store.TokensRevoked(ctx, user)
 	if err != nil {
 		return stored(err)
 	}
 	if !upTo.IsZero() && !who.token.made.After(upTo) {
+		s.spent.note(user, upTo)
 		return errBadToken
 	}
 	return nil
+}
+
+const spentMax = 4096 // users of whom a revocation is remembered
+
+// spent remembers of some users up to when their tokens were revoked, so that who
+// comes with such a token again and again does not use up the allowance of those
+// that the user has now. It stays true: no revocation is taken back.
+type spent struct {
+	mu   sync.Mutex
+	upTo map[push.User]time.Time
+}
+
+func newSpent() *spent { return &spent{upTo: make(map[push.User]time.Time)} }
+
+func (s *spent) note(user push.User, upTo time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.upTo) >= spentMax {
+		clear(s.upTo) // the store knows
+	}
+	s.upTo[user] = upTo
+}
+
+// covers tells whether a user's token is known to be revoked.
+func (s *spent) covers(user push.User, token *grant) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	upTo, known := s.upTo[user]
+	return known && !token.made.After(upTo)
 }
 
 // tokenTime is when a token that is made now for a user was made: after the last

@@ -137,7 +137,9 @@ var noSuchWebhook = problem{
 }
 
 // TestWebhook sends a webhook a message without events. It changes nothing: one
-// that has ended stays so.
+// that has ended stays so. Those of one app are sent one at a time: otherwise one
+// app's admin, with a receiver that does not answer, uses up the connections that
+// all apps have to push services.
 func (s *Server) TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error) {
 	app, err := s.appNamed(ctx, request.App)
 	if err != nil {
@@ -147,11 +149,23 @@ func (s *Server) TestWebhook(ctx context.Context, request TestWebhookRequestObje
 	if !ok {
 		return nil, noSuchWebhook
 	}
+	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	done, err := s.tests.take(waiting, app.Name)
+	if err != nil {
+		return nil, errTesting
+	}
+	defer done()
 	began := time.Now()
 	result := s.config.Webhooks.Test(ctx, tested)
 	return TestWebhook200JSONResponse{
 		Taken: result.Taken, Status: result.Status, Reason: result.Reason, TookMs: int(time.Since(began).Milliseconds()),
 	}, nil
+}
+
+var errTesting = problem{
+	status: http.StatusServiceUnavailable, code: "busy", retryAfter: turnTimeout,
+	detail: "Another test of the app's webhooks is under way. Nothing was sent; try it again after the time in Retry-After.",
 }
 
 // webhook finds one by name.
@@ -204,12 +218,18 @@ func shownWebhook(w store.Webhook, state actors.WebhookState) Webhook {
 	return shown
 }
 
-// shownURL leaves out what of a URL is likely to be a secret.
+// shownURL is where a webhook's URL leads, without what of it may be a secret: chat
+// services have theirs in the path, some in its first segment.
 func shownURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return ""
 	}
-	u.User, u.RawQuery, u.ForceQuery = nil, "", false
-	return u.String()
+	shown := u.Scheme + "://" + u.Host
+	switch {
+	case u.Path != "" && u.Path != "/", u.RawQuery != "":
+		return shown + "/…"
+	default:
+		return shown + u.Path
+	}
 }

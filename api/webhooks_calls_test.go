@@ -356,3 +356,27 @@ func TestWebhooks_OfARowThatIsUnfitAreNotCalled(t *testing.T) {
 	eventually(t, "it says why", func() bool { return strings.Contains(r.webhook("default", "old").Reason, "not on the public internet") })
 	require.Empty(t, h.got())
 }
+
+// Each test may take as long as its receiver likes, and a connection.
+func TestWebhookTests_OfAnAppAreMadeOneAtATime(t *testing.T) {
+	r := newRig(t)
+	hook := newHook(t)
+	r.putHook("other", "orders", hook, nil)
+	var at, most atomic.Int32
+	slow := func(w http.ResponseWriter, _ *http.Request) {
+		most.Store(max(most.Load(), at.Add(1)))
+		time.Sleep(50 * time.Millisecond)
+		at.Add(-1)
+		w.WriteHeader(http.StatusNoContent)
+	}
+	hook.answer(slow, slow, slow, slow)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			r.must(http.StatusOK, request{method: "POST", path: "/v1/apps/other/webhooks/orders/test", key: r.keys["other"]}, nil)
+		})
+	}
+	all.Wait()
+	require.Len(t, hook.got(), 4)
+	require.EqualValues(t, 1, most.Load())
+}

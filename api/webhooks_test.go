@@ -24,7 +24,7 @@ func TestWebhooks_AreGivenShownAndRemoved(t *testing.T) {
 	var made api.CreatedWebhook
 	r.must(http.StatusCreated, ask, &made)
 	require.Regexp(t, `^whsec_[A-Za-z0-9+/]{43}=$`, made.Secret)
-	require.Equal(t, "https://hooks.example.com/belfry", made.Webhook.Url, "what may be a secret is not shown")
+	require.Equal(t, "https://hooks.example.com/…", made.Webhook.Url, "what may be a secret is not shown")
 	require.Equal(t, []string{"delivery.delivered", "delivery.gone"}, made.Webhook.Types)
 	require.Equal(t, "idle", made.Webhook.State)
 	require.WithinDuration(t, time.Now(), made.Webhook.CreatedAt, time.Minute)
@@ -55,6 +55,25 @@ func TestWebhooks_AreGivenShownAndRemoved(t *testing.T) {
 	require.Equal(t, "name", r.do(request{method: "DELETE", path: path}).problem.Field)
 	require.Equal(t, http.StatusNotFound, r.do(request{method: "POST", path: path + "/test"}).status)
 	require.Equal(t, []string{"other", "other", "other", "other"}, r.changed.list())
+}
+
+func TestWebhooks_ShowNoPartOfAURLThatMayBeASecret(t *testing.T) {
+	r := newRig(t)
+	for url, want := range map[string]string{
+		"https://hooks.chat.example/services/T0/B0/s3cr3t": "https://hooks.chat.example/…",
+		"https://hooks.chat.example:8443/s3cr3t":           "https://hooks.chat.example:8443/…",
+		"https://hooks.chat.example/?token=s3cr3t":         "https://hooks.chat.example/…",
+		"https://hooks.chat.example?token=s3cr3t":          "https://hooks.chat.example/…",
+		"https://hooks.chat.example/":                      "https://hooks.chat.example/",
+		"https://hooks.chat.example":                       "https://hooks.chat.example",
+	} {
+		made := r.do(request{method: "PUT", path: "/v1/apps/other/webhooks/orders", body: map[string]any{"url": url}})
+		require.Less(t, made.status, 300, "%s", made.body)
+		require.Contains(t, string(made.body), `"url":"`+want+`"`)
+		for _, shown := range [][]byte{made.body, r.do(request{path: "/v1/apps/other"}).body, r.do(request{path: "/v1/apps"}).body} {
+			require.NotContains(t, string(shown), "s3cr3t")
+		}
+	}
 }
 
 func TestWebhooks_BadInput(t *testing.T) {
