@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ type serveFlags struct {
 	VAPIDSubject    string        `name:"vapid-subject" env:"BELFRY_VAPID_SUBJECT" placeholder:"mailto:…" help:"How push services reach you: mailto:you@your.domain or https://your.domain. For the app default: at each start it replaces what was set by the API."`
 	VAPIDPrivateKey string        `name:"vapid-private-key" env:"BELFRY_VAPID_PRIVATE_KEY" placeholder:"BASE64URL" help:"VAPID key to go on with, from another Web Push server. Default: made on the first run."`
 	AllowPushHosts  []string      `env:"BELFRY_ALLOW_PUSH_HOSTS" placeholder:"HOST[:PORT]" help:"Push hosts for which plain http and private addresses are allowed. For development and tests."`
-	PushCAFile      string        `env:"BELFRY_PUSH_CA_FILE" type:"path" placeholder:"FILE" help:"Certificate authorities, in PEM, that push services may have beside the system's. For simulators and proxies."`
+	PushCAFile      string        `env:"BELFRY_PUSH_CA_FILE" type:"path" placeholder:"FILE" help:"Certificate authorities, in PEM, that push services and the receivers of webhooks may have beside the system's. For simulators, proxies and your own network."`
 	Demo            *bool         `negatable:"" env:"BELFRY_DEMO" help:"Serve /demo to everybody, or with --no-demo to nobody. Default: to browsers on this machine, if it listens on a loopback address."`
 	IdleAfter       time.Duration `env:"BELFRY_IDLE_AFTER" default:"30s" help:"Users without work leave memory after this."`
 	RestAfter       time.Duration `env:"BELFRY_REST_AFTER" default:"1m" help:"What waits longer than this for its next attempt leaves memory and waits in the store."`
@@ -92,7 +93,7 @@ func (f *serveFlags) check() error {
 	if _, _, err := net.SplitHostPort(f.AdminListen); f.AdminListen != "" && err != nil {
 		errs = append(errs, fmt.Errorf("--admin-listen (BELFRY_ADMIN_LISTEN): %q is not host:port, such as 127.0.0.1:9090", f.AdminListen))
 	}
-	errs = append(errs, f.checkEncryption())
+	errs = append(errs, f.checkEncryption(), checkTracing(os.Getenv))
 	if f.KeyRate < 0 || f.KeyRate > api.KeyRateMax {
 		errs = append(errs, fmt.Errorf("--key-rate (BELFRY_KEY_RATE) is 0 to %d", api.KeyRateMax))
 	}

@@ -64,7 +64,7 @@ func listen(config doorConfig) (*frontDoor, error) {
 	f.answer(api.Waiting("it is starting"))
 	f.server = &http.Server{
 		Handler:           http.HandlerFunc(f.serve),
-		TLSConfig:         config.tls,
+		TLSConfig:         config.tls.Clone(), // the server completes it, and another one may have it too
 		MaxHeaderBytes:    headerMax,
 		ReadHeaderTimeout: config.patience.header,
 		ReadTimeout:       config.patience.request,

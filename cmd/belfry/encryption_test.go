@@ -234,3 +234,26 @@ func TestACME_IsForTheNamesThatWereGiven(t *testing.T) {
 	require.NoError(t, askOn(conn))
 	conn.Close()
 }
+
+// Each listener has its own configuration: a server completes the one that it is
+// given when it begins.
+func TestDoors_DoNotShareTheConfigurationOfTLS(t *testing.T) {
+	c := newCertificates(t)
+	cert, key := newCertificate(t, "127.0.0.1")
+	c.write(cert, key)
+	c.flags.Listen, c.flags.AdminListen = "127.0.0.1:0", "0.0.0.0:0"
+	both, err := c.flags.listen(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer both.close()
+	for _, door := range []*frontDoor{both.public, both.admin} {
+		config := trusting(t, cert)
+		config.NextProtos = []string{"h2", "http/1.1"}
+		_, port, err := net.SplitHostPort(door.listener.Addr().String())
+		require.NoError(t, err)
+		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", port), config)
+		require.NoError(t, err)
+		require.Equal(t, "h2", conn.ConnectionState().NegotiatedProtocol)
+		require.NoError(t, conn.Close())
+	}
+	require.NotSame(t, both.public.server.TLSConfig, both.admin.server.TLSConfig)
+}

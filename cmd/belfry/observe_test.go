@@ -89,6 +89,29 @@ func TestLog_IsBoundedWhateverStrangersDo(t *testing.T) {
 	})
 }
 
+// While the store is out, whoever sends requests has a line written by each.
+func TestLog_OfRequestsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text safeBuffer
+		log := newBounded(slog.New(slog.NewTextHandler(&text, nil)))
+		count := func(part string) int { return strings.Count(text.String(), part) }
+		for range 1000 {
+			log.Error("request failed", "pattern", "GET /v1/config", "error", "no connection")
+			log.Error("request failed", "pattern", "POST /v1/notifications", "error", "no connection")
+			log.Warn("the store does not answer", "error", "no connection")
+			log.Debug("a client has gone before it was answered")
+		}
+		require.Equal(t, firstOthers, count(`level=ERROR msg="request failed" pattern="GET /v1/config" error="no connection"`))
+		require.Equal(t, firstOthers, count(`pattern="POST /v1/notifications"`), "each operation has its own")
+		require.Equal(t, firstOthers, count("the store does not answer"))
+		require.Equal(t, 3*firstOthers, count("\n"))
+		time.Sleep(repeatsEvery + time.Second)
+		require.Equal(t, 1, count(`level=ERROR msg="more of the same: request failed" times=995 in=1m0s about="GET /v1/config"`))
+		require.Equal(t, 3*firstOthers+3, count("\n"))
+		time.Sleep(3 * repeatsEvery)
+	})
+}
+
 func TestLog_TellsOfEveryDecisionInALine(t *testing.T) {
 	until := time.Date(2026, time.March, 1, 9, 0, 0, 0, time.UTC)
 	for want, event := range map[string]actors.Event{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (c *serveCommand) serve(ctx context.Context, db store.Store, front *doors, 
 			system.Reconsider(change.App)
 			system.WebhooksChanged(change.App)
 		},
-		Log:            log,
+		Log:            newBounded(log),
 		Demo:           c.demo(front.public.loopback()),
 		Metrics:        see.metrics.registry,
 		Version:        versionString(),
@@ -220,6 +221,7 @@ func (c *serveCommand) greet(to streams, front *doors, made firstRun) {
 	if c.demo(front.public.loopback()) != api.DemoOff {
 		fmt.Fprintf(to.out, "  Demo        %s/demo\n", front.public.url())
 	}
+	fmt.Fprintf(to.out, "  Debug page  %s/debug/\n", cmp.Or(front.admin, front.public).url())
 	if made.noSubject {
 		fmt.Fprintln(to.out, "  For use     set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, so that push services can reach you")
 	}

@@ -228,7 +228,7 @@ func TestServe_ShowsActorsComeAndGo(t *testing.T) {
 	eventually(t, "the subscription waits", func() bool {
 		return strings.Contains(tree(), "subscription, waiting to retry, 1 queued, last retry, next at ")
 	})
-	require.Contains(t, tree(), "default:ann  user, delivering, 1 children, 1 in flight")
+	require.Contains(t, tree(), "default:ann  user, delivering, 1 child, 1 in flight")
 	require.Contains(t, tree(), "default:webpush:"+strings.TrimPrefix(service.Origin(), "http://"))
 	d.finished(id)
 	eventually(t, "the subscription's actor has left", func() bool { return !strings.Contains(tree(), "webpush-") })
@@ -243,6 +243,7 @@ func TestServe_FirstRunMakesWhatItNeedsAndSaysSoOnce(t *testing.T) {
 	eventually(t, "the greeting", func() bool { return strings.Contains(d.output.String(), "BELFRY_VAPID_SUBJECT") })
 	greeting := d.output.String()
 	require.Contains(t, greeting, "Demo        "+d.url+"/demo\n")
+	require.Contains(t, greeting, "Debug page  "+d.url+"/debug/\n")
 	_, after, _ := strings.Cut(greeting, "Admin key   ")
 	key, _, _ := strings.Cut(after, "\n")
 	require.Regexp(t, `^belfry_[A-Za-z0-9_-]{43}$`, key)
@@ -372,7 +373,7 @@ func TestCommands(t *testing.T) {
 
 	sent := must("send", "--user", "ann", "--title", "hello", "--wait")
 	require.Regexp(t, `(?m)^[0-9a-f-]{36}  ann\n  delivered at webpush 127\.0\.0\.1:\d+ \([0-9a-f]{16}\), HTTP 201$`, sent)
-	require.Contains(t, must("send", "-u", "nobody", "-t", "hello", "-w"), "  no_subscription\n")
+	require.Contains(t, must("send", "-u", "nobody", "-t", "hello", "-w"), "  no subscription\n")
 	require.Len(t, strings.Split(strings.TrimSpace(must("send", "-u", "ann", "-u", "bob, the builder", "-t", "hello", "--data", `{"a":1}`)), "\n"), 2)
 	fails("title is missing or empty", "send", "-u", "ann", "-t", " ")
 	fails("--data is not valid JSON", "send", "-u", "ann", "-t", "x", "--data", "hello")

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +76,28 @@ func tracingWanted(environment func(string) string) bool {
 	if strings.EqualFold(environment("OTEL_SDK_DISABLED"), "true") || strings.EqualFold(environment("OTEL_TRACES_EXPORTER"), "none") {
 		return false
 	}
-	return environment("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	return slices.ContainsFunc(collectorVariables, func(name string) bool { return environment(name) != "" })
+}
+
+// collectorVariables name the collector, as OpenTelemetry has it.
+var collectorVariables = []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+
+// checkTracing finds what is wrong with where the collector is. The library takes
+// anything, and sends what it cannot read to this machine. The values may have
+// passwords in them, and are not repeated.
+func checkTracing(environment func(string) string) error {
+	if !tracingWanted(environment) {
+		return nil
+	}
+	var errs []error
+	for _, name := range collectorVariables {
+		text := environment(name)
+		at, err := url.Parse(text)
+		if text != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+			errs = append(errs, fmt.Errorf("%s is not a URL of http or https, such as http://collector:4318", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // observe makes a span of a delivery that is final. It does not allocate for

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -189,11 +188,9 @@ func TestTraces_AreOffUnlessACollectorIsNamed(t *testing.T) {
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
 		require.True(t, tracingWanted(func(asked string) string { return map[string]string{name: "http://127.0.0.1:4318"}[asked] }), name)
 	}
-	before := runtime.NumGoroutine()
 	off, err := newTracer(t.Context(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.Nil(t, off)
-	require.Equal(t, before, runtime.NumGoroutine())
 	off.close(slog.New(slog.DiscardHandler))
 }
 
@@ -205,4 +202,23 @@ func TestTraces_CostNothingOutsideOfATrace(t *testing.T) {
 	defer traces.close(log)
 	var event actors.Event = deliveryAt("push.example", push.StateDelivered)
 	require.Zero(t, testing.AllocsPerRun(100, func() { traces.observe(event) }))
+}
+
+// The library would send what it cannot read to this machine, and say nothing.
+func TestTracing_NeedsACollectorThatIsAURL(t *testing.T) {
+	check := func(name, value string) error {
+		return checkTracing(func(asked string) string { return map[string]string{name: value}[asked] })
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+		for _, fine := range []string{"", "http://127.0.0.1:4318", "https://user:s3cr3t@collector.example/v1/traces"} {
+			require.NoError(t, check(name, fine), fine)
+		}
+		for _, wrong := range []string{"127.0.0.1:4318", "collector:4318", "collector", "//collector", "grpc://collector:4317", "http://", "http://user:s3cr3t@%zz"} {
+			err := check(name, wrong)
+			require.ErrorContains(t, err, name+" is not a URL of http or https", wrong)
+			require.NotContains(t, err.Error(), "s3cr3t")
+		}
+	}
+	off := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318", "OTEL_SDK_DISABLED": "true"}
+	require.NoError(t, checkTracing(func(name string) string { return off[name] }))
 }
