@@ -110,7 +110,7 @@ func showApp(to io.Writer, app *client.App) error {
 		credentials = append(credentials, describeCredential(&c)+", since "+c.CreatedAt.Local().Format(time.DateTime))
 	}
 	for _, w := range app.Webhooks {
-		webhooks = append(webhooks, describeWebhook(&w)+", since "+w.CreatedAt.Local().Format(time.DateTime))
+		webhooks = append(webhooks, describeWebhook(&w)+", made "+w.CreatedAt.Local().Format(time.DateTime))
 	}
 	rows("App", []string{app.Name})
 	rows("Since", []string{app.CreatedAt.Local().Format(time.DateTime)})

@@ -77,7 +77,7 @@ func (c *appWebhookTestCommand) Run(ctx context.Context, to streams) error {
 	}
 	took := time.Duration(test.TookMs) * time.Millisecond
 	if !test.Taken {
-		return fmt.Errorf("not taken after %s: %s", took, printable(test.Reason))
+		return fmt.Errorf("not taken, after %s: %s", max(took, time.Millisecond), printable(test.Reason))
 	}
 	fmt.Fprintf(to.out, "Taken: it answered %d after %s.\n", test.Status, took)
 	return nil

@@ -72,7 +72,7 @@ func TestCommands_Webhooks(t *testing.T) {
 
 	secret := strings.TrimSpace(must("app", "webhook", "default", "orders", "--url", h.URL+"/hook?key=s3cr3t", "--private", "--types", "delivery.no_subscription,delivery.gone"))
 	require.Regexp(t, `^whsec_\S{43}=$`, secret, "alone, to be piped")
-	require.Regexp(t, `(?m)^Webhooks +orders: `+h.URL+`/hook for delivery\.gone, delivery\.no_subscription, private, idle, since \S+ \S+$`, must("app", "show", "default"))
+	require.Regexp(t, `(?m)^Webhooks +orders: `+h.URL+`/… for delivery\.gone, delivery\.no_subscription, private, idle, made \S+ \S+$`, must("app", "show", "default"))
 	require.Regexp(t, `^Taken: it answered 204 after .*\.\n$`, must("app", "webhook-test", "default", "orders"))
 	must("send", "-u", "nobody", "-t", "hello")
 	eventually(t, "the event arrives", func() bool { return len(h.got()) == 2 })
@@ -90,7 +90,7 @@ func TestCommands_Webhooks(t *testing.T) {
 	fails("it answered 410 Gone", "app", "webhook-test", "default", "orders")
 	must("send", "-u", "nobody", "-t", "hello")
 	eventually(t, "it ends", func() bool {
-		return strings.Contains(must("app", "show", "default"), ", private, ended: it answered 410 Gone, since ")
+		return strings.Contains(must("app", "show", "default"), ", private, ended: it answered 410 Gone, made ")
 	})
 
 	require.Equal(t, "Removed.\n", must("app", "remove-webhook", "default", "orders"))

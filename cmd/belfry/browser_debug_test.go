@@ -218,6 +218,13 @@ func TestBrowser_DebugPageShowsWhatFlowsAndWhatIsPaused(t *testing.T) {
 	o.awaitIn("h1", host)
 	o.await("It is paused: credentials refused. The push host said: 401")
 	o.fits()
+
+	o.search("cem", "Open user")
+	o.awaitIn(".sentences", "cem cannot be reached now: "+host+" refuses the app's credentials.")
+	o.awaitIn(".title", "cem waiting app default")
+	o.awaitIn(".cards .state[data-tone=bad]", "lane paused")
+	o.awaitIn(".cards .state[data-tone=busy]", "waiting")
+	o.awaitIn(".cards > li", "one waits for its lane")
 }
 
 func TestBrowser_DebugPageFindsAUserAndSaysWhy(t *testing.T) {

@@ -78,9 +78,9 @@ func (d *doctor) checkVAPID(what string, app store.App, keys []store.VAPIDKey) {
 	case len(keys) == 0:
 		d.report.wrong(what, "It has no VAPID key, so browsers cannot be reached.", "belfry serve makes one for the app default; delete another app that was not made to the end, or make it a key: POST /v1/apps/"+app.Name+"/vapid-keys.")
 	case wrong != nil:
-		d.report.wrong(what, "VAPID: "+oneLine(wrong)+".", "Correct the subject with belfry app, or for the app default with BELFRY_VAPID_SUBJECT.")
+		d.report.wrong(what, "VAPID: "+oneLine(wrong)+".", "Correct the subject with belfry app set, or for the app default with BELFRY_VAPID_SUBJECT.")
 	case subject == defaultSubject:
-		d.report.notable(what, "Push services are told Belfry's address instead of yours as the one to write to.", "Set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, or an app's own with belfry app.")
+		d.report.notable(what, "Push services are told Belfry's address instead of yours as the one to write to.", "Set BELFRY_VAPID_SUBJECT to mailto:you@your.domain, or an app's own with belfry app set.")
 	default:
 		d.report.fine(what, fmt.Sprintf("It has a VAPID key, and its subject is %s.", subject))
 	}

@@ -143,7 +143,7 @@ func (d *doctor) checkDatabase(ctx context.Context, db examined) (ready bool) {
 	d.checkDatabaseClock(found.Clock)
 	ready = d.checkSchema(found)
 	if found.Active != "" {
-		d.report.fine("active", "There is one: "+found.Active+".")
+		d.report.fine("active", "There is one: "+found.Active+". Which push hosts it cannot send to now, belfry tree /lanes shows.")
 	} else {
 		d.report.fine("active", "No process is active on the database now.")
 	}

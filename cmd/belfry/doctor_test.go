@@ -70,7 +70,7 @@ func TestDoctor_FindsNothingBesideAProcessThatIsWell(t *testing.T) {
 	require.Zero(t, code, said)
 	for _, line := range []string{
 		"ok   configuration  ", "ok   data directory " + s.data + " can be written, by this user alone.", "ok   database       SQLite ", "ok   schema         It is up to date",
-		fmt.Sprintf("ok   active         There is one: a process (pid %d).", os.Getpid()), "ok   backlog        Nothing waits", "ok   master key     It opens what is encrypted",
+		fmt.Sprintf("ok   active         There is one: a process (pid %d). Which push hosts it cannot send to now, belfry tree /lanes shows.", os.Getpid()), "ok   backlog        Nothing waits", "ok   master key     It opens what is encrypted",
 		"ok   app default    It has a VAPID key, and its subject is mailto:operator@belfry.dev.", "\nNothing is wrong.\n",
 	} {
 		require.Contains(t, said, line)

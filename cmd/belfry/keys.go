@@ -63,7 +63,7 @@ type keysCreateCommand struct {
 	keysFlags `embed:""`
 	Name      string   `arg:"" optional:"" help:"What it is for."`
 	Scope     []string `required:"" enum:"send,subscribe,read,admin" help:"What it may do: send, subscribe, read, admin. May be given several times."`
-	Rate      int      `placeholder:"N" help:"How many requests and notifications a second it may make. Default: what BELFRY_KEY_RATE says."`
+	Rate      int      `placeholder:"N" help:"How many requests and notifications a second it may make, in the long run: 1,000 at once, or ten seconds' worth if that is more, are let through. Default: what BELFRY_KEY_RATE says."`
 }
 
 // Run makes a key. The key alone goes to the output, so that it can be piped.

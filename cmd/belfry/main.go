@@ -20,7 +20,7 @@ type cli struct {
 	Explain       explainCommand       `cmd:"" help:"Say why a user did, or did not, get a notification."`
 	Events        eventsCommand        `cmd:"" help:"Show what happened: deliveries, receipts, subscriptions, pauses."`
 	Subscriptions subscriptionsCommand `cmd:"" help:"List, add and remove where users can be reached."`
-	App           appCommand           `cmd:"" help:"Make and change apps, and give them credentials for APNs and FCM."`
+	App           appCommand           `cmd:"" help:"Make and change apps, and give them credentials for APNs and FCM, and webhooks."`
 	Keys          keysCommand          `cmd:"" help:"Make, list and revoke API keys; show the VAPID key."`
 	Tree          treeCommand          `cmd:"" help:"Show the live actor tree."`
 	Health        healthCommand        `cmd:"" help:"Ask whether the service is alive, or ready."`

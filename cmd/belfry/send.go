@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
+	"strings"
 	"time"
 
 	"github.com/belfryhq/belfry/api/client"
@@ -58,7 +58,7 @@ func (c *sendCommand) Run(ctx context.Context, to streams) error {
 	for _, n := range accepted.Notifications {
 		fmt.Fprintf(to.out, "%s  %s\n", n.Id, n.User)
 		if c.Wait {
-			if err := follow(ctx, service, n.Id, to.out); err != nil {
+			if err := follow(ctx, service, n, followQuiet, to); err != nil {
 				return err
 			}
 		}
@@ -83,13 +83,17 @@ func (c *sendCommand) notification() (client.NewNotifications, error) {
 	return body, nil
 }
 
-const followEvery = 300 * time.Millisecond // how often send --wait asks
+const (
+	followEvery = 300 * time.Millisecond // how often send --wait asks
+	followQuiet = 5 * time.Second        // after which it says where to read why it takes so long
+)
 
 // follow prints a notification's deliveries as they become final.
-func follow(ctx context.Context, service *client.ClientWithResponses, id string, to io.Writer) error {
+func follow(ctx context.Context, service *client.ClientWithResponses, sent client.AcceptedNotification, quiet time.Duration, to streams) error {
 	printed := make(map[string]bool)
+	hint := time.Now().Add(quiet)
 	for {
-		response, err := service.GetNotificationWithResponse(ctx, id)
+		response, err := service.GetNotificationWithResponse(ctx, sent.Id)
 		if err != nil {
 			return err
 		}
@@ -101,11 +105,15 @@ func follow(ctx context.Context, service *client.ClientWithResponses, id string,
 			line := describeDelivery(d)
 			if d.State != "queued" && !printed[line] {
 				printed[line] = true
-				fmt.Fprintln(to, "  "+line)
+				fmt.Fprintln(to.out, "  "+line)
 			}
 		}
 		if n.State == "finished" {
 			return nil
+		}
+		if !hint.IsZero() && !time.Now().Before(hint) {
+			fmt.Fprintf(to.err, "belfry: still waiting; why, says: belfry explain %s %s\n", sent.User, sent.Id)
+			hint = time.Time{}
 		}
 		select {
 		case <-ctx.Done():
@@ -116,12 +124,15 @@ func follow(ctx context.Context, service *client.ClientWithResponses, id string,
 }
 
 func describeDelivery(d client.Delivery) string {
-	line := d.State
+	line := strings.ReplaceAll(d.State, "_", " ")
 	if d.Subscription != "" {
 		line += fmt.Sprintf(" at %s %s (%s)", d.Kind, d.Host, d.Subscription[:16])
 	}
-	if d.Attempts > 1 || d.NextAttemptAt != nil {
+	switch {
+	case d.Attempts > 1:
 		line += fmt.Sprintf(", %d attempts", d.Attempts)
+	case d.NextAttemptAt != nil && d.Attempts == 1:
+		line += ", 1 attempt"
 	}
 	if d.Status != 0 {
 		line += fmt.Sprintf(", HTTP %d", d.Status)

@@ -161,15 +161,22 @@ func describeActor(a client.Actor) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s, %s", a.Kind, a.State)
 	for _, count := range []struct {
-		what string
-		n    int
-	}{{"children", a.Children}, {"queued", a.Queue}, {"in flight", a.InFlight}, {"restarts", a.Restarts}} {
-		if count.n > 0 {
-			fmt.Fprintf(&b, ", %d %s", count.n, count.what)
+		n         int
+		one, more string
+	}{{a.Children, "child", "children"}, {a.Queue, "queued", "queued"}, {a.InFlight, "in flight", "in flight"}, {a.Restarts, "restart", "restarts"}} {
+		switch count.n {
+		case 0:
+		case 1:
+			fmt.Fprintf(&b, ", 1 %s", count.one)
+		default:
+			fmt.Fprintf(&b, ", %d %s", count.n, count.more)
 		}
 	}
 	if a.LastOutcome != "" {
 		fmt.Fprintf(&b, ", last %s", a.LastOutcome)
+	}
+	if a.Kind == "webhook" && a.Reason != "" { // a lane's state has its own
+		fmt.Fprintf(&b, ", %s", a.Reason)
 	}
 	if a.NextAttemptAt != nil {
 		fmt.Fprintf(&b, ", next at %s", a.NextAttemptAt.Local().Format(time.TimeOnly))
