@@ -126,6 +126,11 @@ func (s *Store) dropDays(ctx context.Context, now time.Time, before store.Before
 
 // dropDay drops a day's partitions, unless work of that day is pending. It
 // counts the rows first, without a lock: no notification is added to a past day.
+//
+// It waits for Commits under way and holds later ones back until it is done, as
+// DeleteUser does. A Commit writes deliveries and looks at notifications
+// thereafter, for its events: with one of the two locked, each could wait for the
+// other.
 func (s *Store) dropDay(ctx context.Context, d day, existing []string) (removed int, err error) {
 	if pending, err := hasPending(ctx, s.pool, d); err != nil || pending {
 		return 0, err
@@ -135,6 +140,9 @@ func (s *Store) dropDay(ctx context.Context, d day, existing []string) (removed 
 	}
 	var pending bool
 	err = s.changePartitions(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, commitKey); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY notifications, ONLY deliveries IN ACCESS EXCLUSIVE MODE`); err != nil {
 			return err
 		}
