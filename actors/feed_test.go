@@ -454,3 +454,21 @@ func TestEvents_UnavailableWhenTheStoreFails(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable)
 	})
 }
+
+// Who reads the feed, or is sent it, stands behind an event that is kept no more.
+func TestFeed_GoesOnWhenItsEventsAreGoneAndTheClockWasSetBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		clock := idClock{}
+		ahead := push.Notification{
+			ID: clock.next(time.Now().Add(time.Hour)), User: userNamed("ann"), Content: []byte("{}"),
+			AcceptedAt: time.Now().Add(time.Hour), ExpiresAt: time.Now().Add(2 * time.Hour),
+		}
+		r.stop()
+		require.NoError(t, r.store.Commit(t.Context(), store.Group{Accepted: []push.Notification{ahead}, Finished: []push.ID{ahead.ID}}))
+		r.start()
+		r.notify("nobody")
+		r.settle()
+		require.Positive(t, r.feed()[0].ID.Compare(ahead.ID))
+	})
+}

@@ -13,21 +13,23 @@ import (
 // sent; an idle child that handled as many says so; only if none was sent
 // since is it stopped. A stopped child's successor is its next generation,
 // under a new name, because the old name is taken until it has terminated.
+//
+// No name is used twice, not even by a parent that started anew: the library
+// finds an actor by its name, and what was meant for one that is no more, as the
+// answer to a send that took long, would come to another.
 type guest struct {
-	pid        *actor.PID // nil before the first and between two generations
-	generation int
-	sent       uint64    // counted messages to this generation
-	active     time.Time // when the last was sent, or the last drain was offered
-	leaving    bool      // stopped, and not yet terminated
-	failures   failures
+	pid      *actor.PID // nil before the first and between two generations
+	sent     uint64     // counted messages to this generation
+	active   time.Time  // when the last was sent, or the last drain was offered
+	leaving  bool       // stopped, and not yet terminated
+	failures failures
 }
 
 // enter spawns the next generation.
-func (g *guest) enter(ctx actor.Context, name string, produce func() actor.Actor) {
-	g.generation++
+func (g *guest) enter(ctx actor.Context, s *System, name string, produce func() actor.Actor) {
 	g.sent = 0
 	g.leaving = false
-	g.pid = spawn(ctx, fmt.Sprintf("%s.%d", name, g.generation), produce)
+	g.pid = spawn(ctx, fmt.Sprintf("%s.%d", name, s.lives.Add(1)), produce)
 }
 
 // tell sends a counted message, with whom to answer if that is not nil. The

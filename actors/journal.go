@@ -96,8 +96,15 @@ func (j *journal) onAccept(ctx actor.Context, a *accept) {
 	j.pump(ctx)
 }
 
+// onRecord keeps what is to be recorded, but for a receipt while very much waits:
+// a store that is away must not have receipts pile up here, and devices say
+// them again.
 func (j *journal) onRecord(ctx actor.Context, r *record) {
 	receipt, ok := r.change.(push.Receipt)
+	if ok && len(j.records) >= maxWaiting {
+		ctx.Respond(&refused{err: ErrOverloaded})
+		return
+	}
 	if !ok || j.receipts.enter(receipt, j.recorded+1, j.durable) {
 		j.recorded++
 		j.records = append(j.records, r)

@@ -67,7 +67,8 @@ type (
 
 	// record notes a final delivery, which is an event too, whether it was its
 	// notification's last, a change, and other events. Who asks rather than
-	// tells is answered by flushed once it is durable.
+	// tells is answered by flushed once it is durable; of a receipt, by refused if
+	// too much waits.
 	record struct {
 		user       push.User
 		delivery   push.Delivery // of no State when only finished is meant

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/belfryhq/belfry/push"
 	"github.com/stretchr/testify/require"
 )
@@ -88,7 +89,7 @@ func TestOverview_CountsTheActorsThatLive(t *testing.T) {
 		agrees()
 		time.Sleep(time.Second)
 		agrees()
-		r.send(r.actors.NewLocalPID(r.lanePID(t)), (*carry)(nil)) // a lane panics
+		r.send(r.lanePID(t), (*carry)(nil)) // a lane panics
 		time.Sleep(time.Second)
 		agrees()
 		r.notify("bob", "carl")
@@ -101,12 +102,18 @@ func TestOverview_CountsTheActorsThatLive(t *testing.T) {
 	})
 }
 
-// lanePID is the ID of the PID of the lane to push.example.
-func (r *rig) lanePID(t *testing.T) string {
+// lanePID is the lane to push.example.
+func (r *rig) lanePID(t *testing.T) *actor.PID {
 	t.Helper()
-	found, err := r.System.inspect(r.lanes, &inspect{child: "default:webpush:push.example"})
+	return r.childOf(t, r.lanes, "default:webpush:push.example")
+}
+
+// childOf is an actor as its parent knows it.
+func (r *rig) childOf(t *testing.T, parent *actor.PID, name string) *actor.PID {
+	t.Helper()
+	found, err := r.System.inspect(parent, &inspect{child: name})
 	require.NoError(t, err)
-	return found.child.pid.Id
+	return found.child.pid
 }
 
 // countKinds counts the live actors from a path on.
@@ -198,8 +205,9 @@ func TestInspect_ShowsWhatAnActorPanickedWith(t *testing.T) {
 			require.Empty(t, r.inspect(path).Node.Failure)
 			require.Zero(t, r.inspect(path).Node.FailedAt)
 		}
-		r.send(r.actors.NewLocalPID(rootName+r.pathOfUser("ann")+".1"), (*deliver)(nil))
-		r.send(r.actors.NewLocalPID(r.lanePID(t)), (*carry)(nil))
+		ann := userNamed("ann")
+		r.send(r.childOf(t, r.rangeOf(ann), userName(ann)), (*deliver)(nil))
+		r.send(r.lanePID(t), (*carry)(nil))
 		r.settle()
 		failedAt := time.Now()
 		require.Contains(t, r.inspect(r.pathOfUser("ann")).Node.Failure, "nil pointer")

@@ -34,7 +34,11 @@ func (s *System) Receive(ctx context.Context, user push.User, receipt push.Recei
 	if s.keepsEvents() {
 		r.events = []push.Event{receiptEvent(known, receipt)}
 	}
-	if _, err := s.ask(s.journal, r, acceptTimeout); err != nil {
+	answer, err := s.ask(s.journal, r, acceptTimeout)
+	if refused, ok := answer.(*refused); ok {
+		err = refused.err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: record a receipt: %w", ErrUnavailable, err)
 	}
 	s.observe(ReceiptTaken{User: user, Receipt: receipt})

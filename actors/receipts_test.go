@@ -162,3 +162,26 @@ func TestReceive_OfWhatIsForgottenLeavesNothing(t *testing.T) {
 		require.ErrorIs(t, err, store.ErrNotFound)
 	})
 }
+
+func TestReceive_RefusesAtOnceWhileVeryMuchWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, flaky := newFlakyRig(t)
+		sub := r.subscribe("ann", "laptop")
+		id := r.notify("ann")[0]
+		r.settle()
+		flaky.failing.Store(true)
+		for range maxWaiting + groupMax {
+			r.send(r.journal, &record{user: sub.User, change: mismatched{}})
+		}
+		r.settle()
+		began := time.Now()
+		err := r.Receive(t.Context(), sub.User, shown(id, sub))
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.ErrorIs(t, err, ErrOverloaded)
+		require.Equal(t, began, time.Now())
+		flaky.failing.Store(false)
+		time.Sleep(2 * resumeLimit)
+		require.NoError(t, r.Receive(t.Context(), sub.User, shown(id, sub)), "it was not taken for known")
+		require.Len(t, r.fate(id).Receipts, 1)
+	})
+}

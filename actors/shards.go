@@ -331,7 +331,7 @@ func (s *shards) tell(ctx actor.Context, r *resident, message any) {
 }
 
 func (s *shards) enter(ctx actor.Context, user push.User, r *resident) {
-	r.enter(ctx, userName(user), func() actor.Actor { return newUser(s.system, user) })
+	r.enter(ctx, s.system, userName(user), func() actor.Actor { return newUser(s.system, user) })
 	s.want(ctx, user, r)
 }
 

@@ -105,7 +105,7 @@ func orDefault[T int | time.Duration](value, fallback T) T {
 
 const (
 	rootName      = "belfry"
-	maxWaiting    = 20_000           // notifications that may wait for their commit before ErrOverloaded
+	maxWaiting    = 20_000           // notifications that may wait for their commit before ErrOverloaded; records, before receipts are refused
 	acceptTimeout = 20 * time.Second // for an accept to be answered, commit included
 	askTimeout    = 2 * time.Second  // for an answer that needs no I/O
 	storeTimeout  = 15 * time.Second // for one call of the store made by an actor
@@ -133,7 +133,7 @@ type System struct {
 	committing commits
 	trouble    atomic.Pointer[trouble] // with the store, as long as the journal keeps records back
 	draining   atomic.Bool
-	lives      atomic.Uint64 // tells the incarnations of a lane, or of a range, apart
+	lives      atomic.Uint64 // tells the incarnations of a lane, or of a range, and the generations of guests apart
 
 	ctx         context.Context // of the store's calls: ends when the tree has stopped
 	cancel      context.CancelFunc
@@ -179,7 +179,7 @@ func Start(ctx context.Context, config Config) (*System, error) {
 			actor.WithDeadLetterThrottleInterval(time.Millisecond),
 		),
 		ids:      idClock{last: last},
-		eventIDs: idClock{last: event},
+		eventIDs: idClock{last: later(event, last)}, // all events may be too old to be kept, and the clock have been set back
 		permits:  make(chan struct{}, config.SendInFlight),
 		done:     make(chan struct{}),
 	}

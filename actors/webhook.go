@@ -39,6 +39,7 @@ const (
 type webhook struct {
 	system  *System
 	slots   chan struct{}  // held by every call under way
+	reads   chan struct{}  // held by every read of the feed under way
 	webhook store.Webhook  // with how far it is
 	amended *store.Webhook // what takes its place when the call under way has ended; nil for nothing
 	life    int            // counts those: what was read for an earlier one is of no use
@@ -63,8 +64,8 @@ type webhook struct {
 	retry    *time.Timer        // until then
 }
 
-func newWebhook(s *System, slots chan struct{}, w store.Webhook) *webhook {
-	return &webhook{system: s, slots: slots, webhook: w, halted: s.Draining(), more: true}
+func newWebhook(s *System, slots, reads chan struct{}, w store.Webhook) *webhook {
+	return &webhook{system: s, slots: slots, reads: reads, webhook: w, halted: s.Draining(), more: true}
 }
 
 func (w *webhook) Receive(ctx actor.Context) {
@@ -112,10 +113,21 @@ func (w *webhook) pump(ctx actor.Context) {
 		return
 	}
 	w.more, w.looking = false, true
-	read := &parcelRead{webhook: w.webhook, life: w.life}
-	w.system.background(ctx.Self(), func(ctx context.Context) any {
+	w.read(ctx.Self(), &parcelRead{webhook: w.webhook, life: w.life})
+}
+
+// read reads outside the actor, when its turn has come.
+func (w *webhook) read(self *actor.PID, read *parcelRead) {
+	w.system.work.Go(func() {
+		select {
+		case w.reads <- struct{}{}:
+			defer func() { <-w.reads }()
+		case <-w.system.ctx.Done(): // the read fails
+		}
+		ctx, cancel := context.WithTimeout(w.system.ctx, storeTimeout)
+		defer cancel()
 		read.run(ctx, w.system)
-		return &gathered{read: read}
+		w.system.send(self, &gathered{read: read})
 	})
 }
 

@@ -225,7 +225,8 @@ func TestWebhook_GivesUpWhatIsOlderThanItIsKept(t *testing.T) {
 		r.createApp(push.DefaultApp)
 		r.put("a")
 		r.receiver.script(r.url("a"), slices.Repeat([]reply{refusing}, 1000)...)
-		r.happen(3)
+		r.happen(1) // by itself: it is the first that is tried
+		r.happen(2)
 		time.Sleep(150 * time.Minute)
 		r.happen(2)
 		kept := r.feed(push.DefaultApp)[3:]
@@ -340,6 +341,40 @@ func TestWebhooks_OfManyAppsAreCalledABoundedNumberAtOnce(t *testing.T) {
 		}
 		require.Equal(t, callsMax, r.receiver.peak)
 	})
+}
+
+// Deliveries need the store, too.
+func TestWebhooks_ReadABoundedNumberAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var slow *slowReads
+		r := newWebhookRig(t, func(c *Config) {
+			slow = &slowReads{Store: c.Store}
+			c.Store = slow
+		})
+		r.createApp(push.DefaultApp)
+		for i := range 20 {
+			r.put(fmt.Sprint("w-", i))
+		}
+		r.happen(1)
+		time.Sleep(time.Second)
+		for i := range 20 {
+			require.Len(t, r.receiver.took(r.url(fmt.Sprint("w-", i))), 1)
+		}
+		require.EqualValues(t, readsMax, slow.most.Load())
+	})
+}
+
+// slowReads takes a while to list events, and knows for how many at once.
+type slowReads struct {
+	store.Store
+	now, most atomic.Int64
+}
+
+func (s *slowReads) ListEvents(ctx context.Context, app string, after, upTo push.ID, limit int) ([]push.Event, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	time.Sleep(time.Millisecond)
+	return s.Store.ListEvents(ctx, app, after, upTo, limit)
 }
 
 func TestWebhooks_WithoutACallerAreNotCalled(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 const (
 	callsMax    = 256 // calls of webhooks under way altogether: receivers that hang hold no more
+	readsMax    = 2   // reads of the feed for webhooks under way altogether: deliveries need the store too
 	webhookApps = 100 // apps whose webhooks are read at a time
 
 	// webhookSeparator stands between the app and the name of a webhook, neither
@@ -28,11 +29,12 @@ type webhooks struct {
 	ending bool                                // stopping: who came now would never be told to leave
 	halt   gathering                           // of halted, from every webhook
 	slots  chan struct{}                       // held by every call under way
+	reads  chan struct{}                       // held by every read of the feed under way
 
 	unlisted bool            // it is not known yet which apps there are
 	changed  map[string]bool // apps whose webhooks are to be read
-	reading  bool
-	failures int // of reads, in a row
+	reading  *webhookList    // what a read under way is to fill; nil if none is
+	failures int             // of reads, in a row
 	again    *time.Timer
 }
 
@@ -53,7 +55,7 @@ type webhookList struct {
 }
 
 func newWebhooks(s *System) *webhooks {
-	return &webhooks{system: s, slots: make(chan struct{}, callsMax)}
+	return &webhooks{system: s, slots: make(chan struct{}, callsMax), reads: make(chan struct{}, readsMax)}
 }
 
 func (w *webhooks) Receive(ctx actor.Context) {
@@ -138,11 +140,11 @@ func (w *webhooks) onNewEvents(ctx actor.Context, n *newEvents) {
 
 // read begins to read what is to be read, unless that is under way or waits.
 func (w *webhooks) read(ctx actor.Context) {
-	if w.reading || w.again != nil || !w.unlisted && len(w.changed) == 0 {
+	if w.reading != nil || w.again != nil || !w.unlisted && len(w.changed) == 0 {
 		return
 	}
-	w.reading = true
 	list := &webhookList{}
+	w.reading = list
 	do := list.readApps
 	if !w.unlisted {
 		for app := range w.changed {
@@ -183,7 +185,10 @@ func (l *webhookList) readWebhooks(ctx context.Context, from store.Store) error 
 }
 
 func (w *webhooks) onListed(ctx actor.Context, list *webhookList) {
-	w.reading = false
+	if w.reading != list {
+		return // an earlier incarnation asked for it: it may be old
+	}
+	w.reading = nil
 	if list.err != nil || list.found == nil {
 		for _, app := range list.apps {
 			w.changed[app] = true
@@ -236,7 +241,7 @@ func (w *webhooks) takeUp(ctx actor.Context, app string, found []store.Webhook) 
 
 func (w *webhooks) open(ctx actor.Context, name string, g *webhookGuest) {
 	webhook := g.webhook
-	g.enter(ctx, name, func() actor.Actor { return newWebhook(w.system, w.slots, webhook) })
+	g.enter(ctx, w.system, name, func() actor.Actor { return newWebhook(w.system, w.slots, w.reads, webhook) })
 }
 
 func (w *webhooks) remove(ctx actor.Context, name string, g *webhookGuest) {
