@@ -71,7 +71,8 @@
 //	<user>        a subscription is stopped; its next generation gets its work from the user;
 //	              a notification that keeps failing there is rejected, with that reason
 //	lanes         one for one: a lane answers what it held with Retry and starts anew
-//	webhooks      a webhook is stopped; its next generation gets its work from the store
+//	webhooks      a webhook is stopped; its next generation gets its work from the store. However often
+//	              they fail themselves, the root does not give up: deliveries do without them
 //
 // Only this package imports protoactor-go. Not used of it, because measured to lose messages or
 // to race: ReceiveTimeout, Stash, bounded mailboxes, Poison, its back-off strategy and

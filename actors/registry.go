@@ -18,7 +18,7 @@ func newRegistry(s *System) *supervisor {
 		giveUp: func(ctx actor.Supervisor, reason, message any) { ctx.EscalateFailure(reason, message) },
 	}
 	for i := range s.config.Ranges {
-		v.specs = append(v.specs, childSpec{s.rangeName(i), func() actor.Actor { return newShards(s, s.shardsOf(i)) }})
+		v.specs = append(v.specs, childSpec{name: s.rangeName(i), produce: func() actor.Actor { return newShards(s, s.shardsOf(i)) }})
 	}
 	return v
 }

@@ -16,11 +16,11 @@ func newRoot(s *System) *supervisor {
 		kind:   "supervisor",
 		policy: restForOne,
 		specs: []childSpec{
-			{"journal", func() actor.Actor { return newJournal(s) }},
-			{"lanes", func() actor.Actor { return newLanes(s) }},
-			{"registry", func() actor.Actor { return newRegistry(s) }},
-			{"janitor", func() actor.Actor { return newJanitor(s) }},
-			{"webhooks", func() actor.Actor { return newWebhooks(s) }},
+			{name: "journal", produce: func() actor.Actor { return newJournal(s) }},
+			{name: "lanes", produce: func() actor.Actor { return newLanes(s) }},
+			{name: "registry", produce: func() actor.Actor { return newRegistry(s) }},
+			{name: "janitor", produce: func() actor.Actor { return newJanitor(s) }},
+			{name: "webhooks", produce: func() actor.Actor { return newWebhooks(s) }, spare: true},
 		},
 		giveUp: func(_ actor.Supervisor, reason, _ any) {
 			s.giveUp(fmt.Errorf("the root supervisor gave up after %d failures in a row: %v", failuresMax, reasonOf(reason)))

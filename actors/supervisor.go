@@ -27,6 +27,7 @@ const (
 type childSpec struct {
 	name    string
 	produce func() actor.Actor
+	spare   bool // the others do without it: it is started anew for ever, and nobody gives up
 }
 
 // supervisor has a fixed set of children and keeps them running. A failed one
@@ -102,7 +103,7 @@ func (v *supervisor) HandleFailure(_ *actor.ActorSystem, ctx actor.Supervisor, c
 	row := failed.add(time.Now(), reason)
 	pause := backoff(restartBase, restartCap, row)
 	v.system.observe(failureOf(v.system, child, reason, failed.total, pause))
-	if row > failuresMax {
+	if row > failuresMax && !v.specs[index].spare {
 		v.giveUp(ctx, reason, message)
 		return
 	}

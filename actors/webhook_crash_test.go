@@ -228,3 +228,23 @@ func TestWebhook_ThatIsRemovedIsCalledNoMore(t *testing.T) {
 		require.Len(t, r.receiver.took(r.url("a")), 1, "a new one of the name begins anew")
 	})
 }
+
+// Deliveries go on, however often what sends events fails.
+func TestWebhooks_ThatKeepFailingStopNothingElse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newWebhookRig(t)
+		r.bugs = true
+		r.createApp(push.DefaultApp)
+		r.put("a")
+		r.subscribe("ann", "laptop")
+		for range 3 * failuresMax {
+			r.send(r.webhooks, (*newEvents)(nil)) // a bug, and it starts anew
+			time.Sleep(restartCap)
+		}
+		require.NoError(t, r.Err())
+		ids := r.notify("ann")
+		time.Sleep(time.Minute)
+		require.Equal(t, ids, r.service.got("laptop"))
+		require.Equal(t, r.feed(push.DefaultApp), r.receiver.took(r.url("a")))
+	})
+}

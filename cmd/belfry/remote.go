@@ -61,6 +61,9 @@ func answered[T any](answer *T, problem *client.Error, response *http.Response) 
 }
 
 func problemText(p *client.Error) string {
+	if p.Code == "unauthorized" {
+		return fmt.Sprintf("%s Here that is --key, or BELFRY_KEY (%s)", p.Detail, p.Code)
+	}
 	if p.Field != "" {
 		return fmt.Sprintf("%s (%s, field %s)", p.Detail, p.Code, p.Field)
 	}
