@@ -13,6 +13,7 @@
 // own addresses:
 //
 //	GET    /simulator/log?after=N   what they got, from entry N+1 on: {"entries":[Entry …]}
+//	GET    /simulator/counts        how much they got: Counts
 //	POST   /simulator/faults        a Fault, as JSON
 //	DELETE /simulator/faults        none is in force any more
 //	POST   /simulator/goaway        every connection's next answer is its last

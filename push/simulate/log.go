@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,16 +26,34 @@ type Entry struct {
 	Taken      bool            `json:"taken"` // the device gets the message, whatever the sender was told
 }
 
-// journal is what was received, as long as the simulator runs.
+// journal is what was received, as long as the simulator runs; or, if it keeps
+// no entries, how much.
 type journal struct {
+	keeps    bool
+	requests atomic.Int64
+	taken    atomic.Int64
+
 	mu      sync.Mutex
 	entries []Entry
 	changed chan struct{} // closed and made anew whenever there is more
 }
 
-func newJournal() *journal { return &journal{changed: make(chan struct{})} }
+func newJournal(keeps bool) *journal {
+	return &journal{keeps: keeps, changed: make(chan struct{})}
+}
+
+func (j *journal) counts() (requests, taken int) {
+	return int(j.requests.Load()), int(j.taken.Load())
+}
 
 func (j *journal) add(e Entry, r *http.Request) {
+	j.requests.Add(1)
+	if e.Taken {
+		j.taken.Add(1)
+	}
+	if !j.keeps {
+		return
+	}
 	e.At, e.Connection, e.Header = time.Now(), r.RemoteAddr, r.Header.Clone()
 	e.Header.Del("Authorization")
 	j.mu.Lock()

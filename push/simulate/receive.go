@@ -75,16 +75,21 @@ func (e *Endpoint) check(r *http.Request, body []byte) *refusal {
 	case len(body) > maxBody:
 		return refused(tooLarge, "the body is longer than %d bytes", maxBody)
 	}
-	if refusal := checkHeaders(r.Header); refusal != nil {
-		return refusal
-	}
-	if refusal := e.service.manner.check(r.Header); refusal != nil {
-		return refusal
-	}
-	if refusal := checkEncoding(r.Header, body); refusal != nil {
+	if refusal := e.service.checkRequest(r.Header, body); refusal != nil {
 		return refusal
 	}
 	return checkVAPID(r.Header.Values("Authorization"), e.service.Origin(), key, time.Now())
+}
+
+// checkRequest holds a request to all that concerns neither endpoint nor sender.
+func (s *WebPush) checkRequest(h http.Header, body []byte) *refusal {
+	if refusal := checkHeaders(h); refusal != nil {
+		return refusal
+	}
+	if refusal := s.manner.check(h); refusal != nil {
+		return refusal
+	}
+	return checkEncoding(h, body)
 }
 
 // read gives what the simulated browser reads, if there is one: JSON as it is,

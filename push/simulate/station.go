@@ -18,6 +18,11 @@ type Config struct {
 	Address     string     // host:port on loopback; empty for a free port of 127.0.0.1
 	Authority   *Authority // issues its certificate; required, but for WebPush, which is plain HTTP without one
 	StreamLimit int        // requests at a time on one HTTP/2 connection; 0 for 1,000, as at APNs
+
+	// Bulk is for loads of many messages: requests are checked, counted and
+	// forgotten. There is no log then; see webpush_bulk.go for what else a WebPush
+	// does not do.
+	Bulk bool
 }
 
 const (
@@ -29,6 +34,7 @@ const (
 // that speaks HTTP/2, faults, and a log, by Go and by HTTP:
 //
 //	GET    /simulator/log?after=N   entries from N+1 on: {"entries":[…]}
+//	GET    /simulator/counts        Counts
 //	POST   /simulator/faults        a Fault
 //	DELETE /simulator/faults        none is in force any more
 //	POST   /simulator/goaway        every connection's next answer is its last
@@ -93,7 +99,7 @@ func openPlainStation(config Config) (*station, error) {
 		return nil, fmt.Errorf("simulate: %w", err)
 	}
 	config.Address = listener.Addr().String()
-	return &station{config: config, listener: listener, journal: newJournal()}, nil
+	return &station{config: config, listener: listener, journal: newJournal(!config.Bulk)}, nil
 }
 
 // serve answers with mux, and with the control's own paths.
@@ -103,6 +109,7 @@ func (s *station) serve(mux *http.ServeMux) error {
 		return err
 	}
 	mux.HandleFunc("GET /simulator/log", s.serveLog)
+	mux.HandleFunc("GET /simulator/counts", s.serveCounts)
 	mux.HandleFunc("POST /simulator/faults", s.serveFaults)
 	mux.HandleFunc("DELETE /simulator/faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.ClearFaults()
@@ -175,6 +182,19 @@ func (s *station) GoAway() { s.goAways.Add(1) }
 // Connections is how many were opened so far.
 func (s *station) Connections() int { return int(s.opened.Load()) }
 
+// Counts is how much a simulator got so far.
+type Counts struct {
+	Requests    int `json:"requests"`    // whatever was answered
+	Taken       int `json:"taken"`       // of these, those whose message the device gets
+	Connections int `json:"connections"` // opened, those of its control too
+}
+
+// Counts is how much it got so far.
+func (s *station) Counts() Counts {
+	requests, taken := s.journal.counts()
+	return Counts{Requests: requests, Taken: taken, Connections: s.Connections()}
+}
+
 // Log gives what was received so far.
 func (s *station) Log() []Entry {
 	entries, _ := s.journal.after(0)
@@ -198,6 +218,11 @@ func (s *station) serveLog(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]any{"entries": entries}) //nolint:errcheck // the client has gone
+}
+
+func (s *station) serveCounts(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(s.Counts()) //nolint:errcheck // the client has gone
 }
 
 func (s *station) serveFaults(w http.ResponseWriter, r *http.Request) {

@@ -30,6 +30,7 @@ import (
 type WebPush struct {
 	*station
 	manner manner
+	good   goodTokens // with Config.Bulk
 
 	mu        sync.Mutex // guards everything below, and the endpoints and profiles
 	endpoints map[string]*Endpoint
@@ -62,7 +63,11 @@ func OpenWebPushWith(config WebPushConfig) (*WebPush, error) {
 		profiles:  map[string]*profile{},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /wpush/v2/{token}", s.receive)
+	if config.Bulk {
+		mux.HandleFunc("POST /wpush/v2/{token}", s.receiveInBulk)
+	} else {
+		mux.HandleFunc("POST /wpush/v2/{token}", s.receive)
+	}
 	mux.HandleFunc("GET /{$}", s.serveBrowser)
 	mux.HandleFunc("POST /simulator/subscriptions", s.serveSubscribe)
 	mux.HandleFunc("DELETE /simulator/subscriptions", s.serveUnsubscribe)

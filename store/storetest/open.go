@@ -58,7 +58,7 @@ type testsAndServer struct{ tests Runner }
 func (t testsAndServer) Run() int {
 	code := t.tests.Run()
 	if cluster := shared.cluster; cluster != nil {
-		if err := cluster.remove(); err != nil {
+		if err := cluster.Remove(); err != nil {
 			panic(err)
 		}
 	}

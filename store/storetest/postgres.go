@@ -29,7 +29,7 @@ func Postgres(t testing.TB) *Cluster {
 		if given := os.Getenv("BELFRY_TEST_DATABASE_URL"); given != "" {
 			shared.cluster, shared.err = useCluster(given)
 		} else {
-			shared.cluster, shared.err = startCluster(ClusterConfig{})
+			shared.cluster, shared.err = StartCluster(ClusterConfig{})
 		}
 	})
 	return requireCluster(t, shared.cluster, shared.err)
@@ -48,6 +48,9 @@ type ClusterConfig struct {
 	// Durable makes it sync to the disk as in production. Tests that cut the
 	// power or measure want it; by default it is off, for speed.
 	Durable bool
+
+	// Settings are parameters of the server, each name=value.
+	Settings []string
 }
 
 // NewCluster starts a PostgreSQL server of this test's own, that it may stop and
@@ -55,9 +58,9 @@ type ClusterConfig struct {
 // the test is skipped.
 func NewCluster(t testing.TB, config ClusterConfig) *Cluster {
 	t.Helper()
-	cluster, err := startCluster(config)
+	cluster, err := StartCluster(config)
 	cluster = requireCluster(t, cluster, err)
-	t.Cleanup(func() { require.NoError(t, cluster.remove()) })
+	t.Cleanup(func() { require.NoError(t, cluster.Remove()) })
 	return cluster
 }
 
@@ -97,8 +100,9 @@ func useCluster(given string) (*Cluster, error) {
 	return c, err
 }
 
-// startCluster makes a server in a temporary directory and starts it.
-func startCluster(config ClusterConfig) (c *Cluster, err error) {
+// StartCluster starts a PostgreSQL server for what is not a test, as measurements:
+// in a temporary directory, until Remove.
+func StartCluster(config ClusterConfig) (c *Cluster, err error) {
 	bin, err := findServer()
 	if err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func startCluster(config ClusterConfig) (c *Cluster, err error) {
 	c = &Cluster{bin: bin, config: config}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.remove())
+			err = errors.Join(err, c.Remove())
 		}
 	}()
 	if c.dir, err = os.MkdirTemp("", "belfry-postgres-"); err != nil {
@@ -158,6 +162,16 @@ func (c *Cluster) NewDatabase(t testing.TB) string {
 	})
 	return c.URL(name)
 }
+
+// CreateDatabase gives the URL of a new database, for as long as the server runs.
+func (c *Cluster) CreateDatabase() (string, error) {
+	name, err := c.takeDatabase()
+	return c.URL(name), err
+}
+
+// PID is the process ID of the server that was started here; its other processes
+// are that one's children.
+func (c *Cluster) PID() int { return c.server.process.Pid }
 
 func (c *Cluster) takeDatabase() (string, error) {
 	c.mu.Lock()
@@ -233,10 +247,14 @@ func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
 func (c *Cluster) start() (err error) {
 	durable := map[bool]string{true: "on", false: "off"}[c.config.Durable]
-	c.server, err = startServer(c.as, filepath.Join(c.bin, "postgres"), "-D", c.data(),
-		"-c", "listen_addresses=", "-c", "unix_socket_directories="+c.dir,
-		"-c", "fsync="+durable, "-c", "full_page_writes="+durable,
-		"-c", "shared_buffers=64MB", "-c", "lc_messages=C")
+	args := []string{"-D", c.data()}
+	for _, setting := range append([]string{
+		"listen_addresses=", "unix_socket_directories=" + c.dir, "fsync=" + durable, "full_page_writes=" + durable,
+		"shared_buffers=64MB", "lc_messages=C",
+	}, c.config.Settings...) {
+		args = append(args, "-c", setting)
+	}
+	c.server, err = startServer(c.as, filepath.Join(c.bin, "postgres"), args...)
 	return err
 }
 
@@ -249,8 +267,8 @@ func (c *Cluster) stop() error {
 	return err
 }
 
-// remove ends the server and leaves nothing of it.
-func (c *Cluster) remove() error {
+// Remove ends the server and leaves nothing of it.
+func (c *Cluster) Remove() error {
 	var err error
 	if c.dir == "" {
 		err = c.dropDatabases()
