@@ -113,6 +113,15 @@ func TestStore_KeepsWhatItHasWhenOpenedAgain(t *testing.T) {
 }
 
 // There is no index by user, so it looks at the newest of all users.
+func TestListSubscriptions_ReadsThoseOfTheUsersAlone(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
+	_, err := s.Migrate(t.Context())
+	require.NoError(t, err)
+	plan, err := s.Plan(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, plan, "SEARCH subscriptions USING INDEX subscriptions_user (app=? AND usr=?)")
+}
+
 func TestListRecent_SaysHowFarBackItLooked(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "belfry.db"))
 	_, err := s.Migrate(t.Context())
