@@ -23,6 +23,7 @@ type commandLine struct {
 	Root      string        `default:".." type:"existingdir" help:"Belfry's sources."`
 	JSON      bool          `name:"json" help:"Print all figures of all rounds as JSON rather than a table."`
 	Markdown  string        `type:"path" placeholder:"FILE" help:"Write the tables to a page of the documentation, too."`
+	Profiles  string        `type:"existingdir" placeholder:"DIR" help:"Write CPU profiles of Belfry's and other workers into a directory."`
 	Quick     bool          `help:"One short round of each, of a hundredth of the users: to see that everything works. Its figures mean nothing."`
 }
 
@@ -75,6 +76,11 @@ func (c *commandLine) run(ctx context.Context) (err error) {
 	root, err := filepath.Abs(c.Root)
 	if err != nil {
 		return err
+	}
+	if c.Profiles != "" {
+		if err := os.Setenv(profileDir, c.Profiles); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	b := &bench{

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -158,6 +160,11 @@ func work(args []string) error {
 		return answers.Encode(greeting{Error: err.Error()})
 	}
 	defer job.close()
+	stop, err := profile(args[0])
+	if err != nil {
+		return answers.Encode(greeting{Error: err.Error()})
+	}
+	defer stop()
 	if err := answers.Encode(greeting{Ready: job.ready()}); err != nil {
 		return err
 	}
@@ -183,6 +190,28 @@ func work(args []string) error {
 			return err
 		}
 	}
+}
+
+// profileDir is the environment variable with the directory for workers' CPU profiles.
+const profileDir = "BELFRY_BENCH_PROFILES"
+
+// profile takes a CPU profile until stop is called, if one is wanted.
+func profile(job string) (stop func(), err error) {
+	dir := os.Getenv(profileDir)
+	if dir == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", job, os.Getpid())))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		file.Close()
+	}, nil
 }
 
 func openJob(ctx context.Context, args []string) (job, error) {
