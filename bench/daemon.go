@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/belfryhq/belfry/push"
 )
@@ -35,8 +37,11 @@ type daemon struct {
 	service *pushService
 }
 
-// build makes the program.
+// build makes the program, unless one is given.
 func (b *bench) build(ctx context.Context) (string, error) {
+	if b.program != "" {
+		return b.program, nil
+	}
 	program := filepath.Join(b.dir, "belfry")
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
@@ -88,7 +93,7 @@ const lookEvery = 20 * time.Millisecond
 
 // await looks until something is so.
 func (d *daemon) await(ctx context.Context, what string, so func() (bool, error)) error {
-	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(lookEvery) {
+	for until := time.Now().Add(time.Minute); ; time.Sleep(lookEvery) {
 		switch ok, err := so(); {
 		case err != nil:
 			return fmt.Errorf("wait until %s: %w", what, err)
@@ -148,32 +153,26 @@ func (d *daemon) vapidKey(ctx context.Context) ([]byte, error) {
 // register registers browsers at its push service, for a user each. A push
 // service that keeps what it gets wants to have made them.
 func (d *daemon) register(ctx context.Context, n int, made bool) error {
-	all := browsers(d.service.url, n, nil)
-	_, err := closedLoop(ctx, 8, 0, time.Hour, func(ctx context.Context, call int64) error {
-		if call >= int64(n) {
-			return errEnough
-		}
-		sub := all[call]
-		var registration any = map[string]any{
-			"endpoint": string(sub.Endpoint),
-			"keys":     map[string]string{"p256dh": push.EncodeBase64(sub.P256dh), "auth": push.EncodeBase64(sub.Auth)},
-		}
-		if made {
-			var err error
-			if registration, err = d.service.subscribe(ctx); err != nil {
-				return err
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for _, sub := range browsers(d.service.url, n, nil) {
+		group.Go(func() error {
+			var registration any = map[string]any{
+				"endpoint": string(sub.Endpoint),
+				"keys":     map[string]string{"p256dh": push.EncodeBase64(sub.P256dh), "auth": push.EncodeBase64(sub.Auth)},
 			}
-		}
-		_, err := d.call(ctx, http.MethodPut, "/v1/users/"+sub.User.ID+"/subscriptions", registration)
-		return err
-	})
-	if errors.Is(err, errEnough) {
-		return nil
+			if made {
+				var err error
+				if registration, err = d.service.subscribe(ctx); err != nil {
+					return err
+				}
+			}
+			_, err := d.call(ctx, http.MethodPut, "/v1/users/"+sub.User.ID+"/subscriptions", registration)
+			return err
+		})
 	}
-	return err
+	return group.Wait()
 }
-
-var errEnough = errors.New("enough")
 
 // notification is a request for users, as a backend makes it.
 type notification struct {
@@ -223,15 +222,26 @@ func (d *daemon) metric(ctx context.Context, name string, label ...string) (tota
 
 // settled waits until the push service has taken so many, and all outcomes are stored.
 func (d *daemon) settled(ctx context.Context, taken int) error {
-	return d.await(ctx, "all is delivered", func() (bool, error) {
+	var arrived int
+	var left float64
+	err := d.await(ctx, "all is delivered", func() (bool, error) {
 		counts, err := d.service.counts(ctx)
-		if err != nil || counts.Taken < taken {
+		if arrived = counts.Taken; err != nil || arrived < taken {
 			return false, err
 		}
-		left, err := d.metric(ctx, "belfry_backlog")
+		left, err = d.metric(ctx, "belfry_backlog")
 		return left == 0, err
 	})
+	if err != nil {
+		text, _ := d.call(ctx, http.MethodGet, "/metrics", nil)
+		return fmt.Errorf("%w: %d of %d messages have arrived, and %.0f notifications have work left; %s",
+			err, arrived, taken, left, bytes.Join(deliveryLine.FindAll(text, -1), []byte(", ")))
+	}
+	return nil
 }
+
+// deliveryLine is what became of deliveries, and of attempts.
+var deliveryLine = regexp.MustCompile(`(?m)^belfry_(?:accepted|deliveries|attempts)_total.*$`)
 
 func (d *daemon) called() string { return d.name }
 

@@ -21,6 +21,7 @@ type commandLine struct {
 	Rounds    int           `default:"5" help:"Rounds of each contender."`
 	Round     time.Duration `default:"1s" help:"How long a round is, about."`
 	Root      string        `default:".." type:"existingdir" help:"Belfry's sources."`
+	Program   string        `type:"existingfile" placeholder:"FILE" help:"A belfry to measure in path, latency and memory, rather than the one that the sources make."`
 	JSON      bool          `name:"json" help:"Print all figures of all rounds as JSON rather than a table."`
 	Markdown  string        `type:"path" placeholder:"FILE" help:"Write the tables to a page of the documentation, too."`
 	Profiles  string        `type:"existingdir" placeholder:"DIR" help:"Write CPU profiles of Belfry's and other workers into a directory."`
@@ -84,24 +85,20 @@ func (c *commandLine) run(ctx context.Context) (err error) {
 	}
 	began := time.Now()
 	b := &bench{
-		rounds: c.Rounds, length: c.Round, quick: c.Quick, dir: dir, root: root, found: map[string][]*series{},
+		rounds: c.Rounds, length: c.Round, quick: c.Quick, dir: dir, root: root, program: c.Program, found: map[string][]*series{},
 		say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
 	}
-	for _, s := range scenarios {
-		if len(c.Scenarios) > 0 && !slices.Contains(c.Scenarios, s.name) {
-			continue
-		}
-		b.current = s.name
-		b.say("%s: %s", s.name, s.about)
-		if err := s.run(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
+	failed := b.runAll(ctx, c.Scenarios)
 	r := report{
 		Machine: b.machine(), Took: time.Since(began).Round(time.Second).String(), Rounds: c.Rounds, Quick: c.Quick,
 		Scenarios: b.found, Verdicts: b.judge(), Notes: b.notes,
 	}
-	if c.Markdown != "" {
+	return errors.Join(failed, c.show(r, failed == nil))
+}
+
+// show prints what was found, and writes the page if it is whole.
+func (c *commandLine) show(r report, whole bool) error {
+	if c.Markdown != "" && whole {
 		if err := r.markdown(c.Markdown); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -39,16 +40,34 @@ type contender interface {
 
 // bench is a run: its settings, and what was found so far.
 type bench struct {
-	rounds int
-	length time.Duration // of a round
-	quick  bool          // much less of everything: to see that it works
-	dir    string        // for files; goes with the run
-	root   string        // of Belfry's sources
-	say    func(format string, args ...any)
+	rounds  int
+	length  time.Duration // of a round
+	quick   bool          // much less of everything: to see that it works
+	dir     string        // for files; goes with the run
+	root    string        // of Belfry's sources
+	program string        // belfry, if it is not to be built from them
+	say     func(format string, args ...any)
 
 	current string               // scenario
 	found   map[string][]*series // by scenario
 	notes   []string
+}
+
+// runAll runs the scenarios that are wanted; without any, all. One that fails does
+// not keep the next ones from running.
+func (b *bench) runAll(ctx context.Context, wanted []string) (failed error) {
+	for _, s := range scenarios {
+		if ctx.Err() != nil || len(wanted) > 0 && !slices.Contains(wanted, s.name) {
+			continue
+		}
+		b.current = s.name
+		b.say("%s: %s", s.name, s.about)
+		if err := s.run(ctx, b); err != nil {
+			b.say("%s: %v", s.name, err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	return failed
 }
 
 // scaled is n, or a little of it in a quick run.
