@@ -29,6 +29,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
@@ -65,7 +66,8 @@ type Config struct {
 	// Default: the system's.
 	RootCAs *x509.CertPool
 
-	now func() time.Time // tests set the clock
+	now       func() time.Time      // tests set the clock
+	transport func(*http.Transport) // tests change what opens connections
 }
 
 func (c Config) validate() error {
@@ -127,7 +129,7 @@ func New(config Config) (*Provider, error) {
 func (p *Provider) Retire(credential *Credential) { p.pools.retire(credential, p.now()) }
 
 // Close closes the connections. Call it after the last Send.
-func (p *Provider) Close() { p.pools.close() }
+func (p *Provider) Close() { p.pools.set.Close() }
 
 // CheckSubscription tells whether a subscription can be sent to: its token has
 // the form of one, it is of an environment, and the app has a credential for its

@@ -13,29 +13,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/pool"
 	"github.com/belfryhq/belfry/push/simulate"
 )
 
 // productions is the pool of connections to production.
-func (r *rig) productions() *pool {
+func (r *rig) productions() *pool.Pool {
 	r.t.Helper()
-	kept, err := r.pools.take(r.credential, r.production.URL(), r.clock.Now())
-	require.NoError(r.t, err)
-	r.pools.give(kept)
+	kept := r.pools.set.Kept()[poolName{r.credential, r.production.URL()}]
+	require.NotNil(r.t, kept)
 	return kept
 }
 
-// awaitWaiting waits until so many sends to production wait beside one under way.
+// awaitWaiting waits until so many sends to production wait.
 func (r *rig) awaitWaiting(n int) {
 	r.t.Helper()
-	kept := r.productions()
-	require.Eventually(r.t, func() bool {
-		r.pools.mu.Lock()
-		defer r.pools.mu.Unlock()
-		kept.changed.mu.Lock()
-		defer kept.changed.mu.Unlock()
-		return kept.requests == n+1 && kept.changed.ch != nil
-	}, 10*time.Second, time.Millisecond)
+	require.Eventually(r.t, func() bool { return r.productions().Waiting() == n }, 10*time.Second, time.Millisecond)
 }
 
 // unwrapped hands out what is inside TLS, and remembers it.
@@ -79,7 +72,7 @@ func TestSend_LeavesAQuietConnectionAfterGoAway(t *testing.T) {
 		c.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	})
 	require.Equal(t, push.Delivered, r.send().Outcome)
-	first := r.pools.kept[poolName{&credential, credential.settings.Host}].open[0].conn
+	first := r.pools.set.Kept()[poolName{&credential, credential.settings.Host}].Conns()[0]
 	require.Eventually(t, func() bool { return first.InFlight() == 0 }, 10*time.Second, time.Millisecond)
 	_, err := (<-listener.accepted).Write(goAway)
 	require.NoError(t, err)

@@ -3,6 +3,7 @@ package apns
 import (
 	"context"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,15 +12,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/pool"
 )
 
+// dialling has connections opened in another way, by a provider changed as asked.
+func (r *rig) dialling(dial func(ctx context.Context, network, address string) (net.Conn, error), change ...func(*Config)) {
+	r.t.Helper()
+	r.Provider = r.provider(append(change, func(c *Config) {
+		c.transport = func(t *http.Transport) { t.DialContext = dial }
+	})...)
+}
+
 // countDials counts the connections that are tried to production.
-func (r *rig) countDials() *atomic.Int64 {
+func (r *rig) countDials(change ...func(*Config)) *atomic.Int64 {
+	r.t.Helper()
 	var dials atomic.Int64
-	r.productions().transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	r.dialling(func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
+	}, change...)
 	return &dials
 }
 
@@ -31,7 +42,7 @@ func TestSend_DialsAnAPNsThatIsAwayOnceASecond(t *testing.T) {
 		require.Equal(t, map[push.Outcome]int{push.Retry: 128}, r.sendMany(0, 128))
 		require.LessOrEqual(t, dials.Load(), int64(defaultConnections*(second+1)))
 		require.Greater(t, dials.Load(), int64(second))
-		r.clock.advance(redialAfter)
+		r.clock.advance(pool.RedialAfter)
 	}
 	require.NoError(t, r.production.Start())
 	require.Equal(t, map[push.Outcome]int{push.Delivered: 128}, r.sendMany(0, 128))
@@ -62,50 +73,57 @@ func (r *rig) silence() {
 
 func TestSend_DoesNotAskASilentAPNsInTurn(t *testing.T) {
 	r := newRig(t)
-	dials := r.countDials()
-	r.productions().transport.TLSHandshakeTimeout = 100 * time.Millisecond
+	var dials atomic.Int64
+	r.Provider = r.provider(func(c *Config) {
+		c.transport = func(t *http.Transport) {
+			t.TLSHandshakeTimeout = 100 * time.Millisecond
+			t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				dials.Add(1)
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}
+		}
+	})
 	r.silence()
 	require.Equal(t, map[push.Outcome]int{push.Retry: 20}, r.sendMany(0, 20))
 	require.LessOrEqual(t, dials.Load(), int64(defaultConnections))
 }
 
-func TestSend_DialsForTheOthersWhenADiallerGivesUp(t *testing.T) {
+func TestSend_DialsForTheOthersWhenTheFirstGivesUp(t *testing.T) {
 	r := newRig(t)
-	r.Provider = r.provider(func(c *Config) { c.Connections = 1 })
 	var dials atomic.Int64
-	dialling := make(chan struct{})
-	r.productions().transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialling, goOn := make(chan struct{}), make(chan struct{})
+	r.dialling(func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dials.Add(1) == 1 {
 			close(dialling)
-			<-ctx.Done()
-			return nil, ctx.Err()
+			<-goOn
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
+	}, func(c *Config) { c.Connections = 1 })
 	ctx, giveUp := context.WithCancel(t.Context())
 	var sending sync.WaitGroup
-	var first push.Result
 	var others map[push.Outcome]int
-	sending.Go(func() { first = r.Send(ctx, messageOf(t)) })
+	gaveUp := make(chan push.Result)
+	go func() { gaveUp <- r.Send(ctx, messageOf(t)) }()
 	<-dialling
 	sending.Go(func() { others = r.sendMany(0, 10) })
-	r.awaitWaiting(10)
+	r.awaitWaiting(11)
 	giveUp()
+	require.Equal(t, push.Retry, (<-gaveUp).Outcome)
+	close(goOn)
 	sending.Wait()
-	require.Equal(t, push.Retry, first.Outcome)
 	require.Equal(t, map[push.Outcome]int{push.Delivered: 10}, others)
-	require.Equal(t, int64(2), dials.Load())
+	require.Equal(t, int64(1), dials.Load())
 }
 
 func TestSend_WaitsForAnOpenConnectionWhenAnotherCannotBeHad(t *testing.T) {
 	r := newRig(t, streamLimit(1))
 	var dials atomic.Int64
-	r.productions().transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	r.dialling(func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dials.Add(1) > 1 {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: net.ErrClosed}
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
+	})
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Equal(t, map[push.Outcome]int{push.Delivered: 50}, r.sendMany(0, 50))
 	require.LessOrEqual(t, dials.Load(), int64(2))
@@ -115,7 +133,7 @@ func TestSend_WaitsForAnOpenConnectionWhenAnotherCannotBeHad(t *testing.T) {
 // has timed out, so that those after it need not.
 func TestSend_NoticesADeadConnectionBeforeItsTimeout(t *testing.T) {
 	r := newRig(t)
-	config := r.productions().transport.HTTP2
+	config := newTransport(r.credential, nil).HTTP2
 	require.Equal(t, 20*time.Second, config.SendPingTimeout+config.PingTimeout)
 	require.Less(t, config.SendPingTimeout+config.PingTimeout, r.timeout)
 }

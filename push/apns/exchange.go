@@ -4,21 +4,15 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/sideshow/apns2"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/pool"
 )
 
-const (
-	// maxAnswerBytes is as much of an answer's body as is read. One has some 50.
-	maxAnswerBytes = 8 << 10
-
-	// maxResends is how often a request that was not processed goes out on another
-	// connection, before the attempt is given up.
-	maxResends = 4
-)
+// maxAnswerBytes is as much of an answer's body as is read. One has some 50.
+const maxAnswerBytes = 8 << 10
 
 // exchange posts to one host, and once more with another provider token, and so on
 // another connection, if APNs finds that one too old.
@@ -35,90 +29,60 @@ func (p *Provider) exchange(ctx context.Context, credential *Credential, base st
 // post makes one request and reads the answer. It gives the provider token that
 // the answer is for, too.
 func (p *Provider) post(ctx context.Context, credential *Credential, base string, posting posting) (verdict, string) {
-	pool, err := p.pools.take(credential, base, p.now())
+	connections, err := p.pools.take(credential, base, p.now())
 	if err != nil {
 		return verdict{Result: push.Result{Outcome: push.Refused, Reason: "the credential's host is not one"}}, ""
 	}
-	defer p.pools.give(pool)
-	call := &call{pool: pool}
+	defer connections.Give()
+	call := &call{pool: connections.Pool}
 	client := apns2.Client{Host: base, HTTPClient: &http.Client{Transport: call, CheckRedirect: notFollowed}}
 	if _, err := client.PushWithContext(ctx, posting.notification); err != nil {
 		return verdict{Result: unanswered(err, credential)}, ""
 	}
 	result := classify(call.status, call.header, call.body, posting, p.now())
 	if result.Outcome == push.Refused {
-		pool.replace(call.connection)
+		// APNs looks up once for a connection what a key may be used for, and wants a
+		// new one when that has changed, or when a key was revoked.
+		connections.Replace(call.connection, replaceEvery)
 	}
-	return result, call.connection.token
+	return result, call.connection.Identity()
 }
 
 // notFollowed: APNs redirects nobody, and a stranger is not to get the token.
 func notFollowed(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// call is the http.RoundTripper of one request. It says who sends, picks the
-// connection, and keeps the answer, of which apns2 would drop what is not as
-// documented.
+// call is the http.RoundTripper of one request. It says who sends, and keeps the
+// answer, of which apns2 would drop what is not as documented.
 type call struct {
-	pool *pool
+	pool *pool.Pool
 
-	connection *connection // that it was answered on
+	connection *pool.Conn // that it was answered on
 	status     int
 	header     http.Header
 	body       []byte
 }
 
-// RoundTrip is http.RoundTripper's. What APNs did not process, because it said
-// GOAWAY meanwhile, goes out again on another connection.
-func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
-	for resends := 0; ; resends++ {
-		connection, err := c.pool.take(r.Context())
-		if err != nil {
-			return nil, err
+// RoundTrip is http.RoundTripper's.
+func (c *call) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	again := func(providerToken string) *http.Request {
+		request := r.Clone(r.Context())
+		if body, err := r.GetBody(); err == nil { // it is bytes: see apns2
+			request.Body = body
 		}
-		response, err := c.over(connection, r)
-		c.pool.give(connection, err)
-		if err == nil || !unprocessed(err) || resends == maxResends {
-			return response, err
+		request.Header.Set("User-Agent", "belfry")
+		if providerToken != "" {
+			request.Header.Set("Authorization", "bearer "+providerToken)
 		}
+		return request
 	}
-}
-
-// over makes the request on one connection.
-func (c *call) over(connection *connection, r *http.Request) (*http.Response, error) {
-	body, err := r.GetBody()
-	if err != nil {
-		connection.conn.Release()
-		return nil, err
-	}
-	r = r.Clone(r.Context())
-	r.Body = body
-	r.Header.Set("User-Agent", "belfry")
-	if connection.token != "" {
-		r.Header.Set("Authorization", "bearer "+connection.token)
-	}
-	response, err := connection.conn.RoundTrip(r)
+	c.connection, err = c.pool.Do(r.Context(), again, func(answer *http.Response) {
+		response, c.status, c.header = answer, answer.StatusCode, answer.Header
+		// A body that breaks off does not change what the status said.
+		c.body, _ = io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes))
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
-	c.connection, c.status, c.header = connection, response.StatusCode, response.Header
-	// A body that breaks off does not change what the status said.
-	c.body, _ = io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
 	response.Body = http.NoBody
 	return response, nil
-}
-
-// unprocessed tells whether APNs has certainly not processed a request, so that it
-// can be sent again at once (RFC 9113 §8.7): its stream was refused, or is beyond
-// the last one that GOAWAY names, or there was no connection any more. net/http
-// does not export these errors; its text for the GOAWAY that leaves a request in
-// doubt is another.
-func unprocessed(err error) bool {
-	if err == nil {
-		return false
-	}
-	text := err.Error()
-	return strings.Contains(text, "client conn not usable") ||
-		strings.Contains(text, "graceful shutdown GOAWAY") ||
-		strings.Contains(text, "REFUSED_STREAM")
 }

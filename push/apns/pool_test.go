@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
+	"github.com/belfryhq/belfry/push/pool"
 	"github.com/belfryhq/belfry/push/simulate"
 )
 
@@ -140,7 +141,7 @@ func TestSend_FindsAPNsAgainAfterItWasAway(t *testing.T) {
 		require.Equal(t, push.Retry, r.send().Outcome)
 	}
 	require.NoError(t, r.production.Start())
-	r.clock.advance(redialAfter)
+	r.clock.advance(pool.RedialAfter)
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Equal(t, 2, r.production.Connections())
 }
@@ -153,22 +154,22 @@ func TestSend_AnotherCredentialHasItsOwnConnections(t *testing.T) {
 	r.credential = again
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Equal(t, 2, r.production.Connections())
-	require.Len(t, r.pools.kept, 2)
+	require.Len(t, r.pools.set.Kept(), 2)
 }
 
 func TestSend_LetsGoOfConnectionsThatNobodyUses(t *testing.T) {
 	r := newRig(t)
 	first := r.credential
 	require.Equal(t, push.Delivered, r.send().Outcome)
-	kept := r.pools.kept[poolName{first, r.production.URL()}]
+	kept := r.productions()
 
 	r.clock.advance(idleTimeout)
 	again, err := Load(first.Settings(), first.Secret())
 	require.NoError(t, err)
 	r.credential = again
 	require.Equal(t, push.Delivered, r.send().Outcome)
-	require.Len(t, r.pools.kept, 1)
-	require.Empty(t, kept.open)
+	require.Len(t, r.pools.set.Kept(), 1)
+	require.Empty(t, kept.Conns())
 
 	r.credential = first
 	require.Equal(t, push.Delivered, r.send().Outcome)
@@ -212,13 +213,9 @@ func (r *rig) another() *Credential {
 
 // open counts the connections that the provider has.
 func (r *rig) open() int {
-	r.pools.mu.Lock()
-	defer r.pools.mu.Unlock()
 	n := 0
-	for _, kept := range r.pools.kept {
-		kept.mu.Lock()
-		n += len(kept.open)
-		kept.mu.Unlock()
+	for _, kept := range r.pools.set.Kept() {
+		n += len(kept.Conns())
 	}
 	return n
 }
@@ -229,9 +226,9 @@ func TestRetire_ClosesTheConnectionsOfWhatWasReplaced(t *testing.T) {
 	for range 50 {
 		require.Equal(t, push.Delivered, r.send().Outcome)
 		require.Equal(t, push.Delivered, r.send(func(m *push.Message) { m.Subscription.Environment = push.Sandbox }).Outcome)
-		for name, kept := range r.pools.kept {
+		for name, kept := range r.pools.set.Kept() {
 			require.Equal(t, r.credential, name.credential)
-			last = kept.open[0].conn
+			last = kept.Conns()[0]
 		}
 		replaced := r.credential
 		r.credential = r.another()
@@ -248,12 +245,12 @@ func TestRetire_FinishesWhatIsUnderWay(t *testing.T) {
 	r := newRig(t)
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.NoError(t, r.production.Fault(simulate.Fault{Target: numbered(1), DelayMillis: 200}))
-	pool := r.pools.kept[poolName{r.credential, r.production.URL()}]
+	kept := r.productions()
 	slow := make(chan push.Result, 1)
 	go func() { slow <- r.Send(context.Background(), messageOf(t, device(numbered(1)))) }()
 	_, err := r.production.Await(t.Context(), 2)
 	require.NoError(t, err)
-	conn := pool.open[0].conn
+	conn := kept.Conns()[0]
 	r.Retire(r.credential)
 	require.NoError(t, conn.Err())
 	require.Equal(t, push.Delivered, (<-slow).Outcome)
@@ -267,12 +264,12 @@ func TestRetire_KeepsNothingForLateSends(t *testing.T) {
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	r.Retire(r.credential)
 	require.Equal(t, map[push.Outcome]int{push.Delivered: 5}, r.sendMany(0, 5))
-	require.Empty(t, r.pools.kept)
+	require.Empty(t, r.pools.set.Kept())
 	require.Equal(t, 6, r.production.Connections())
 
 	r.clock.advance(defaultTimeout + time.Second) // nobody knows it any more, unless it is given again
 	require.Equal(t, map[push.Outcome]int{push.Delivered: 5}, r.sendMany(0, 5))
-	require.Len(t, r.pools.kept, 1)
+	require.Len(t, r.pools.set.Kept(), 1)
 }
 
 func TestSend_SpeaksHTTP2Alone(t *testing.T) {
@@ -302,11 +299,9 @@ func TestSend_SpeaksHTTP2Alone(t *testing.T) {
 }
 
 func TestSend_SpeaksNoOldTLSAndUsesNoProxyOfTheEnvironment(t *testing.T) {
-	r := newRig(t)
-	pool, err := r.pools.take(r.credential, r.production.URL(), noon)
-	require.NoError(t, err)
-	require.Nil(t, pool.transport.Proxy)
-	require.Equal(t, uint16(tls.VersionTLS12), pool.transport.TLSClientConfig.MinVersion)
+	transport := newTransport(newRig(t).credential, nil)
+	require.Nil(t, transport.Proxy)
+	require.Equal(t, uint16(tls.VersionTLS12), transport.TLSClientConfig.MinVersion)
 }
 
 // A server that goes away without a word is noticed by the next request on it,
@@ -314,13 +309,11 @@ func TestSend_SpeaksNoOldTLSAndUsesNoProxyOfTheEnvironment(t *testing.T) {
 func TestSend_DialsAnewAfterABrokenConnection(t *testing.T) {
 	r := newRig(t)
 	var broken atomic.Pointer[net.Conn]
-	pool, err := r.pools.take(r.credential, r.production.URL(), noon)
-	require.NoError(t, err)
-	pool.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	r.dialling(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		broken.Store(&conn)
 		return conn, err
-	}
+	})
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	(*broken.Load()).Close()
 	require.Eventually(t, func() bool { return r.send().Outcome == push.Delivered }, 10*time.Second, time.Millisecond)

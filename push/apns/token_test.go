@@ -204,7 +204,7 @@ func TestSend_ChangesTheProviderTokenWithTheConnection(t *testing.T) {
 func TestSend_DialsAnewForARenewedProviderToken(t *testing.T) {
 	r := newRig(t)
 	require.Equal(t, push.Delivered, r.send().Outcome)
-	old := r.pools.kept[poolName{r.credential, r.production.URL()}].open[0].conn
+	old := r.productions().Conns()[0]
 	require.NoError(t, r.production.Fault(simulate.Fault{Times: 1, Status: 403, Reason: "ExpiredProviderToken"}))
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Equal(t, 2, r.production.Connections())

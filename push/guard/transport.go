@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
+// IdleTimeout is how long a connection is kept that carries nothing.
+const IdleTimeout = 90 * time.Second
+
 // Bounds of a connection. That of a whole request is its context's.
 const (
 	dialTimeout         = 10 * time.Second // resolving the name and TCP
 	tlsHandshakeTimeout = 10 * time.Second
-	idleConnTimeout     = 90 * time.Second
 	pingAfter           = 15 * time.Second // an HTTP/2 connection silent for so long is asked whether it lives
 	pingTimeout         = 10 * time.Second
 	maxIdleConns        = 512
@@ -70,7 +72,7 @@ func newTransport(config TransportConfig, dialer *net.Dialer) *http.Transport {
 		MaxConnsPerHost:        config.MaxConnsPerHost,
 		MaxIdleConnsPerHost:    config.MaxConnsPerHost,
 		MaxIdleConns:           maxIdleConns,
-		IdleConnTimeout:        idleConnTimeout,
+		IdleConnTimeout:        IdleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout:           pingAfter,

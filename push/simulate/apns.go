@@ -62,6 +62,7 @@ func NewAPNsKey() (p8 []byte, key APNsKey) {
 type APNs struct {
 	*station
 	config APNsConfig
+	good   goodTokens // with Config.Bulk, of keys that serve any topic
 
 	mu      sync.Mutex
 	devices map[string]device // by token; only those it was told something of

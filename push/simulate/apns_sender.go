@@ -58,6 +58,9 @@ func (s *APNs) byToken(r *http.Request, authorization string) (apnsSender, *apns
 	if !ok {
 		return apnsSender{}, refused403("InvalidProviderToken")
 	}
+	if s.station.config.Bulk && s.good.has(authorization, s.config.Now()) {
+		return apnsSender{}, nil
+	}
 	var key APNsKey
 	var claims jwt.RegisteredClaims
 	_, err := jwt.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
@@ -77,6 +80,9 @@ func (s *APNs) byToken(r *http.Request, authorization string) (apnsSender, *apns
 	}
 	if refusal := connectionOf(r).tokens.use(key, token, now); refusal != nil {
 		return apnsSender{}, refusal
+	}
+	if len(key.Topics) == 0 {
+		s.good.add(authorization, now)
 	}
 	return apnsSender{topics: key.Topics}, nil
 }

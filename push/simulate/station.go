@@ -20,8 +20,8 @@ type Config struct {
 	StreamLimit int        // requests at a time on one HTTP/2 connection; 0 for 1,000, as at APNs
 
 	// Bulk is for loads of many messages: requests are checked, counted and
-	// forgotten. There is no log then; see webpush_bulk.go for what else a WebPush
-	// does not do.
+	// forgotten. There is no log then, and the same token is looked at once in a
+	// minute; see webpush_bulk.go for what else a WebPush does not do.
 	Bulk bool
 }
 

@@ -36,6 +36,7 @@ import (
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/push/answer"
 	"github.com/belfryhq/belfry/push/guard"
+	"github.com/belfryhq/belfry/push/pool"
 )
 
 const (
@@ -110,7 +111,9 @@ type Provider struct {
 	guard      *guard.Guard
 	tokens     *tokens
 	narrow     narrow
-	transports guard.Transports
+	transports guard.Transports // open connections, and nothing else
+	pools      pool.Set[origin]
+	size       int // of a pool
 	secret     func(app string) []byte
 	timeout    time.Duration
 }
@@ -139,13 +142,13 @@ func New(config Config) (*Provider, error) {
 		return nil, err
 	}
 	return &Provider{
-		guard:  guarding,
-		tokens: newTokens(config.Key),
-		transports: guarding.Transports(guard.TransportConfig{
-			MaxConnsPerHost: config.MaxConnsPerHost, RootCAs: config.RootCAs, Resolver: config.resolver,
-		}),
-		secret:  config.ReceiptSecret,
-		timeout: config.Timeout,
+		guard:      guarding,
+		tokens:     newTokens(config.Key),
+		transports: guarding.Transports(guard.TransportConfig{RootCAs: config.RootCAs, Resolver: config.resolver}),
+		pools:      pool.Set[origin]{Idle: guard.IdleTimeout, Max: maxOrigins},
+		size:       config.MaxConnsPerHost,
+		secret:     config.ReceiptSecret,
+		timeout:    config.Timeout,
 	}, nil
 }
 
@@ -164,8 +167,8 @@ func newGuard(config Config) (*guard.Guard, error) {
 // Config.Key. Call it when an app's subject has changed, or a key was deleted.
 func (p *Provider) Forget(app string) { p.tokens.forgetAll(app) }
 
-// Close closes the connections that are idle. Call it after the last Send.
-func (p *Provider) Close() { p.transports.Close() }
+// Close closes the connections. Call it after the last Send.
+func (p *Provider) Close() { p.pools.Close() }
 
 // CheckSubscription tells whether a subscription can be sent to. The error is a
 // *push.InvalidError that names the field: endpoint, keys.p256dh or keys.auth.
@@ -256,23 +259,30 @@ func (p *Provider) Send(ctx context.Context, message push.Message) push.Result {
 
 // post makes the request and reads the answer.
 //
-// It speaks to a transport rather than through an http.Client, which would
+// It speaks to a connection rather than through an http.Client, which would
 // follow redirects and put the endpoint into its errors.
-func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header http.Header, body []byte) push.Result {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(body))
-	if err != nil {
-		return answer.Rejected(err)
-	}
-	request.URL, request.Host, request.Header = target, target.Host, header
-
-	response, err := p.transports.For(free).RoundTrip(request)
+func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header http.Header, body []byte) (result push.Result) {
+	connections, err := p.connections(target, free)
 	if err != nil {
 		return unanswered(err)
 	}
-	defer response.Body.Close()
-	// A body that breaks off does not change what the status said.
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
-	return classify(response.StatusCode, response.Header, answer, target, time.Now())
+	defer connections.Give()
+	request := func(string) *http.Request {
+		return (&http.Request{
+			Method: http.MethodPost, URL: target, Host: target.Host, Header: header,
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, // what is spoken is the connection's
+		}).WithContext(ctx)
+	}
+	_, err = connections.Do(ctx, request, func(response *http.Response) {
+		// A body that breaks off does not change what the status said.
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+		result = classify(response.StatusCode, response.Header, text, target, time.Now())
+	})
+	if err != nil {
+		return unanswered(err)
+	}
+	return result
 }
 
 // headerOf builds the header of a request. It is not changed by sending, so a

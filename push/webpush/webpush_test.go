@@ -516,7 +516,7 @@ func TestNew_NamesTheFieldThatIsWrong(t *testing.T) {
 	provider, err := New(Config{Key: key})
 	require.NoError(t, err)
 	require.Equal(t, 30*time.Second, provider.timeout)
-	require.Equal(t, 16, provider.transports.Guarded.MaxConnsPerHost)
+	require.Equal(t, 16, provider.size)
 }
 
 func TestValidate_NamesTheKeyThatIsWrong(t *testing.T) {
