@@ -30,6 +30,8 @@ type figures struct {
 	restarts      atomic.Int64
 	storeFailures atomic.Int64
 
+	shut sync.Map // lanes that are, by name; the lanes see to those that fail or leave
+
 	mu       sync.Mutex
 	failures []Failure // the last, the newest last
 }
@@ -57,6 +59,10 @@ func (f *figures) add(event Event) {
 			f.commits.Add(1)
 			f.commitTime.Add(int64(e.Took))
 		}
+	case LanePaused:
+		f.shut.Store(e.Lane, true)
+	case LaneResumed:
+		f.shut.Delete(e.Lane)
 	case StoreFailed:
 		f.storeFailures.Add(1)
 	case ActorFailed:

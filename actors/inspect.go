@@ -183,34 +183,49 @@ func describeMany[T any](ask *inspect, node Node, total int, children iter.Seq2[
 // firstByName gives references to the first children whose names come after
 // the given one, at most limit, and tells whether there are more.
 func firstByName[T any](children iter.Seq2[string, T], after string, limit int, ref func(name string, child T) childRef) (first []childRef, more bool) {
-	type named struct {
-		name  string
-		child T
-	}
-	var list []named // those that may be among the first
-	last := ""       // once there were enough: what comes after it is not
-	cut := func() {
-		slices.SortFunc(list, func(a, b named) int { return strings.Compare(a.name, b.name) })
-		if len(list) > limit {
-			list, more = list[:limit], true
-			last = list[limit-1].name
-		}
-	}
-	for name, child := range children {
-		switch {
-		case after != "" && name <= after:
-		case more && name > last:
-		default:
-			if list = append(list, named{name, child}); len(list) > 2*limit {
-				cut()
+	later := func(yield func(string, T) bool) {
+		for name, child := range children {
+			if (after == "" || name > after) && !yield(name, child) {
+				return
 			}
 		}
 	}
-	cut()
+	byName := func(a, b named[T]) int { return strings.Compare(a.name, b.name) }
+	list, more := firstOf(later, limit, byName)
 	for _, n := range list {
 		first = append(first, ref(n.name, n.child))
 	}
 	return first, more
+}
+
+// named is a child with its name.
+type named[T any] struct {
+	name  string
+	child T
+}
+
+// firstOf gives the first children by an order, at most limit, and tells whether
+// there are more.
+func firstOf[T any](children iter.Seq2[string, T], limit int, order func(a, b named[T]) int) (list []named[T], more bool) {
+	var last named[T] // once there were enough: what comes after it is not among them
+	cut := func() {
+		slices.SortFunc(list, order)
+		if len(list) > limit {
+			list, more = list[:limit], true
+			last = list[limit-1]
+		}
+	}
+	for name, child := range children {
+		next := named[T]{name, child}
+		if more && order(next, last) > 0 {
+			continue
+		}
+		if list = append(list, next); len(list) > 2*limit {
+			cut()
+		}
+	}
+	cut()
+	return list, more
 }
 
 func outcomeWord(o push.Outcome) string {

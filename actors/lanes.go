@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strings"
@@ -69,6 +70,7 @@ func (l *lanes) Receive(ctx actor.Context) {
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		l.lanes = make(map[string]*laneGuest)
+		l.system.figures.shut.Clear()
 		l.timer = l.system.after(laneIdleAfter, ctx.Self(), &tick{})
 	case *actor.Stopping, *actor.Restarting:
 		l.ending = true
@@ -91,6 +93,8 @@ func (l *lanes) Receive(ctx actor.Context) {
 		l.onHalt(ctx)
 	case *halted:
 		l.halt.arrived(ctx)
+	case *survey:
+		l.onSurvey(ctx, message)
 	case *search:
 		l.onSearch(ctx, message)
 	case *inspect:
@@ -138,6 +142,7 @@ func (l *lanes) onDrained(ctx actor.Context, answer *drained) {
 func (l *lanes) onTerminated(ctx actor.Context, t *actor.Terminated) {
 	name := guestName(t.Who)
 	lane := l.lanes[name]
+	l.system.figures.shut.Delete(name)
 	if len(lane.held) == 0 {
 		delete(l.lanes, name)
 		return
@@ -172,6 +177,7 @@ func (l *lanes) onHalt(ctx actor.Context) {
 // subscription waits for ever.
 func (l *lanes) HandleFailure(system *actor.ActorSystem, ctx actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	lane := l.lanes[guestName(child)]
+	l.system.figures.shut.Delete(guestName(child)) // it starts anew with an open gate
 	row := lane.failures.add(time.Now(), reason)
 	pause := backoff(restartBase, restartCap, row)
 	l.system.observe(failureOf(l.system, child, reason, lane.failures.total, pause))
@@ -189,6 +195,33 @@ var laneFailed = &carried{
 
 func (l *lanes) onInspect(ctx actor.Context, ask *inspect) {
 	ctx.Respond(describeMany(ask, Node{Kind: "lanes", State: "running"}, len(l.lanes), maps.All(l.lanes), refToLane))
+}
+
+// onSurvey asks no lane: there may be as many as strangers know host names.
+func (l *lanes) onSurvey(ctx actor.Context, ask *survey) {
+	type ranked struct {
+		*laneGuest
+		shut int // or 0
+	}
+	all := func(yield func(string, ranked) bool) {
+		for name, lane := range l.lanes {
+			one := ranked{laneGuest: lane}
+			if _, shut := l.system.figures.shut.Load(name); shut {
+				one.shut = 1
+			}
+			if !yield(name, one) {
+				return
+			}
+		}
+	}
+	first, more := firstOf(all, ask.limit, func(a, b named[ranked]) int {
+		return cmp.Or(cmp.Compare(b.child.shut, a.child.shut), cmp.Compare(b.child.sent, a.child.sent), strings.Compare(a.name, b.name))
+	})
+	answer := &inspected{more: more, total: len(l.lanes)}
+	for _, lane := range first {
+		answer.children = append(answer.children, refToLane(lane.name, lane.child.laneGuest))
+	}
+	ctx.Respond(answer)
 }
 
 func (l *lanes) onSearch(ctx actor.Context, ask *search) {

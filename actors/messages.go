@@ -129,6 +129,10 @@ type (
 		until   time.Time   // with verdictShut: when to ask again; result says why
 	}
 
+	// survey asks for the lanes to look at first, at most so many: those that are
+	// shut, and those that were given the most to carry; answered by inspected.
+	survey struct{ limit int }
+
 	// withdraw takes back what the sender asked to carry, if it has not begun.
 	withdraw struct{ key laneKey }
 

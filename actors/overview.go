@@ -31,29 +31,36 @@ type Failure struct {
 	Restarts int    // how often this child failed so far
 }
 
-const lanesShown = 20 // in an Overview
+const (
+	lanesShown = 20  // in an Overview
+	lanesAsked = 200 // for one
+)
 
 // Overview looks at the whole tree, at little cost whatever its size: it asks no
-// user, and of the lanes at most MaxPage.
+// user, and of the lanes those that are shut or were given the most to carry.
 func (s *System) Overview(ctx context.Context) (Overview, error) {
-	lanes, err := s.Inspect(ctx, "/lanes", "", MaxPage)
+	answer, err := s.ask(s.lanes, &survey{limit: lanesAsked}, askTimeout)
 	if err != nil {
-		return Overview{}, err
+		return Overview{}, s.inspectFailed(s.lanes, err)
 	}
+	if ctx.Err() != nil {
+		return Overview{}, ctx.Err()
+	}
+	lanes := answer.(*inspected)
 	seen := Overview{
 		Since:            s.figures.since,
 		Backlog:          s.Backlog(),
 		WaitingForCommit: s.WaitingForCommit(),
 		Counters:         s.figures.counters(),
 		Actors:           s.countActors(),
-		Lanes:            lanes.Children,
+		Lanes:            s.inspectAll(spotsOf(lanes.children, s.pathOf(s.lanes))),
 		Failures:         s.figures.latest(),
 	}
 	slices.SortStableFunc(seen.Lanes, func(a, b Node) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Queue+b.InFlight, a.Queue+a.InFlight))
 	})
 	seen.Lanes = seen.Lanes[:min(len(seen.Lanes), lanesShown)]
-	seen.LanesMore = lanes.Node.Children - len(seen.Lanes)
+	seen.LanesMore = lanes.total - len(seen.Lanes)
 	return seen, nil
 }
 

@@ -60,6 +60,34 @@ func BenchmarkLook(b *testing.B) {
 	require.NoError(b, system.Drain(ctx))
 }
 
+// BenchmarkLook_AtManyLanes is what the overview costs with more lanes than any
+// page shows, some of them shut.
+func BenchmarkLook_AtManyLanes(b *testing.B) {
+	const lanes, shut = 10_000, 1_000
+	db, err := sqlite.Open(b.Context(), sqlite.Config{Path: filepath.Join(b.TempDir(), "belfry.db")})
+	require.NoError(b, err)
+	defer db.Close()
+	require.NoError(b, db.Acquire(b.Context()))
+	_, err = db.Migrate(b.Context())
+	require.NoError(b, err)
+	system, err := Start(b.Context(), Config{Store: db, Providers: map[push.Kind]push.Provider{push.WebPush: noService{}}})
+	require.NoError(b, err)
+	for i := range lanes {
+		key := laneKey{app: push.DefaultApp, kind: push.WebPush, host: fmt.Sprintf("host-%d.example", i)}
+		_, err := system.ask(system.lanes, &carry{key: key}, time.Second) // it has expired already
+		require.NoError(b, err)
+		if i < shut {
+			system.observe(LanePaused{Lane: key.String()})
+		}
+	}
+	before := cpuTime(b)
+	for b.Loop() {
+		require.Len(b, mustOverview(b, system).Lanes, lanesShown)
+	}
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+	require.NoError(b, system.Drain(b.Context()))
+}
+
 func mustOverview(b *testing.B, s *System) Overview {
 	seen, err := s.Overview(b.Context())
 	require.NoError(b, err)

@@ -159,6 +159,101 @@ func TestOverview_ShowsTheLanesToLookAtFirst(t *testing.T) {
 	})
 }
 
+// browserAt is a browser's subscription at a push host. The service knows it by
+// its user.
+func browserAt(user, host string) push.Subscription {
+	sub := subscriptionAt(user, user)
+	sub.Endpoint = push.Endpoint("https://" + host + "/" + user)
+	sub.Digest = push.DigestOf(sub.Endpoint)
+	return sub
+}
+
+// A stranger can have as many lanes as he has host names, all of them before any
+// other by name.
+func TestOverview_ShowsAShutLaneBesideAnyNumberOfOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		const strange = MaxPage + 50
+		for i := range strange {
+			r.register(browserAt("stranger", fmt.Sprintf("a%03d.example", i)))
+		}
+		r.register(browserAt("ann", "zulu.example"), browserAt("bob", "zulu.example"), browserAt("carl", "zulu.example"), browserAt("dora", "yankee.example"))
+		r.notify("stranger", "dora", "dora")
+		r.settle()
+		for _, user := range []string{"ann", "bob", "carl"} {
+			r.service.script(user, outcome(push.Refused, 403))
+		}
+		r.notify("ann", "bob", "carl")
+		r.settle()
+
+		seen := r.overview()
+		require.Len(t, seen.Lanes, lanesShown)
+		require.Equal(t, strange+2-lanesShown, seen.LanesMore)
+		require.Equal(t, "/lanes/default:webpush:zulu.example", seen.Lanes[0].Path)
+		require.Equal(t, "credentials refused", seen.Lanes[0].Cause)
+
+		time.Sleep(3 * time.Minute) // the probe does well
+		require.Empty(t, r.overview().Lanes[0].Cause)
+		require.Zero(t, shutLanes(r), "and nothing is kept of it")
+	})
+}
+
+// Of those that are open, the ones that carry most are looked at.
+func TestOverview_ShowsABusyLaneBesideAnyNumberOfOthers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		for i := range MaxPage + 50 {
+			r.register(browserAt("stranger", fmt.Sprintf("a%03d.example", i)))
+		}
+		r.register(browserAt("ann", "zulu.example"), browserAt("bob", "zulu.example"))
+		r.notify("stranger")
+		r.settle()
+		hold := make(chan struct{})
+		r.service.script("ann", answer{hold: hold})
+		r.service.script("bob", answer{hold: hold})
+		r.notify("ann", "bob")
+		r.settle()
+		busiest := r.overview().Lanes[0]
+		require.Equal(t, "/lanes/default:webpush:zulu.example", busiest.Path)
+		require.Equal(t, 2, busiest.InFlight)
+		close(hold)
+	})
+}
+
+// What says which lanes are shut agrees with the lanes, whatever became of them.
+func TestOverview_ForgetsAShutLaneThatFailedOrLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.bugs = true
+		shut := func() {
+			t.Helper()
+			r.service.script("token-1", outcome(push.Refused, 403))
+			r.notifyTTL(30*time.Second, "ann")
+			r.settle()
+			require.Equal(t, "credentials refused", r.overview().Lanes[0].Cause)
+			require.Equal(t, 1, shutLanes(r))
+		}
+		r.register(phoneAt("ann", "token-1", "org.example", push.Production))
+		shut()
+		r.send(r.childOf(t, r.lanes, "default:apns:org.example@api.push.apple.com"), (*carry)(nil)) // the lane panics
+		time.Sleep(5 * time.Second)
+		require.Zero(t, shutLanes(r))
+		shut()
+		r.send(r.lanes, (*carry)(nil)) // the lanes panic
+		time.Sleep(5 * time.Second)
+		require.Zero(t, shutLanes(r))
+		shut()
+		time.Sleep(time.Hour) // what it would have sent has expired
+		require.Empty(t, r.overview().Lanes)
+		require.Zero(t, shutLanes(r))
+	})
+}
+
+func shutLanes(r *rig) (n int) {
+	r.figures.shut.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
 func TestOverview_RemembersTheLastFailures(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t)
