@@ -12,11 +12,7 @@ import (
 	"github.com/belfryhq/belfry/store"
 )
 
-const (
-	recentMax  = 20               // notifications in an explanation of a user
-	endingsMax = 1000             // events among which what ended a subscription is looked for
-	endingLead = 10 * time.Second // by which that may have happened before the delivery was final
-)
+const recentMax = 20 // notifications in an explanation of a user
 
 // ExplainUser says why a user did, or did not, get a notification. What is known is
 // gathered here; the other files of the name make sentences of it.
@@ -89,10 +85,11 @@ func (s *Server) gatherCourse(ctx context.Context, known *facts) (err error) {
 		return stored(err)
 	}
 	known.ends = make(map[push.Digest]push.Event)
+	looks := endLooks
 	for _, d := range known.Deliveries {
 		switch d.State {
 		case push.StateUnsubscribed:
-			if err := s.gatherEnd(ctx, known, d); err != nil {
+			if err := s.gatherEnd(ctx, known, d, &looks); err != nil {
 				return err
 			}
 		case push.StateSuperseded:
@@ -102,37 +99,6 @@ func (s *Server) gatherCourse(ctx context.Context, known *facts) (err error) {
 		}
 	}
 	return nil
-}
-
-// gatherEnd looks in the feed for what ended a subscription just before a
-// delivery became final. It is not found where no events are kept, or no longer, or
-// where very many subscriptions ended at that moment.
-func (s *Server) gatherEnd(ctx context.Context, known *facts, d push.Delivery) error {
-	ended := []push.EventType{push.EventSubscriptionMoved, push.EventSubscriptionRemoved}
-	events, _, err := s.config.System.Events(ctx, known.user.App, idBefore(d.DoneAt.Add(-endingLead)), ended, endingsMax)
-	if err != nil {
-		return err
-	}
-	for _, e := range events {
-		whose := e.User
-		if e.Type == push.EventSubscriptionMoved {
-			whose = e.From
-		}
-		if e.Subscription == d.Subscription && whose == known.user.ID {
-			known.ends[d.Subscription] = e
-			return nil
-		}
-	}
-	return nil
-}
-
-// idBefore is an ID that comes before all that are made from a time on.
-func idBefore(at time.Time) (id push.ID) {
-	millis := at.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(millis >> (40 - 8*i))
-	}
-	return id
 }
 
 // successor finds which of the user's newest notifications took the place of
