@@ -65,6 +65,9 @@ func (s *Server) authorise(next http.Handler) http.Handler {
 			s.writeError(w, r, err)
 			return
 		}
+		if who.key != nil {
+			s.config.Known(r)
+		}
 		if s.config.Traces {
 			who.trace = traceContext(r.Header)
 		}

@@ -187,3 +187,19 @@ func TestKeys_AreRevokedEvenIfTheAnswerWasLost(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, lying.do(request{method: "DELETE", path: "/v1/keys/" + odd}).status)
 	}
 }
+
+// Who has a key is known before the body of the request has come.
+func TestAuth_TellsWhoHasAKey(t *testing.T) {
+	var known []string
+	r := newRig(t).with(func(c *api.Config) {
+		c.Known = func(r *http.Request) { known = append(known, r.URL.Path) }
+	})
+	body := map[string]any{"user": "ann", "title": "x"}
+	r.must(http.StatusUnauthorized, request{method: "POST", path: "/v1/notifications", key: "-", body: body}, nil)
+	r.must(http.StatusUnauthorized, request{method: "POST", path: "/v1/notifications", key: "belfry_wrong", body: body}, nil)
+	r.must(http.StatusBadRequest, request{method: "POST", path: "/v1/receipts", key: "-", body: map[string]any{}}, nil)
+	r.must(http.StatusOK, request{path: "/v1/config", key: r.token("ann")}, nil)
+	require.Equal(t, []string{"/v1/users/ann/tokens"}, known)
+	r.must(http.StatusBadRequest, request{method: "POST", path: "/v1/notifications", body: "{"}, nil)
+	require.Equal(t, "/v1/notifications", known[1])
+}

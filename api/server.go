@@ -49,6 +49,10 @@ type Config struct {
 	Observe   func(Request)              // gets every request that was answered, from many goroutines, and must not block; default: nothing
 	Traces    bool                       // notifications keep the trace context that they are sent in, if it is sampled
 
+	// Known is called with a request that turned out to be of who has an API key,
+	// before its body is read. Default: nothing.
+	Known func(*http.Request)
+
 	EventRetention time.Duration // as actors.Config has it; default 3 days, negative for keeping no events
 
 	// Changed is called after an app was changed, or may have been, once the
@@ -105,6 +109,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.Changed == nil {
 		config.Changed = func(Change) {}
+	}
+	if config.Known == nil {
+		config.Known = func(*http.Request) {}
 	}
 	config.EventRetention = cmp.Or(config.EventRetention, 3*24*time.Hour)
 	return &Server{

@@ -62,6 +62,7 @@ func listen(config doorConfig) (*frontDoor, error) {
 	}
 	f := &frontDoor{listener: listener, encrypted: config.tls != nil, done: make(chan struct{})}
 	f.answer(api.Waiting("it is starting"))
+	open := newConnections(fittingConnections(config.most))
 	f.server = &http.Server{
 		Handler:           http.HandlerFunc(f.serve),
 		TLSConfig:         config.tls.Clone(), // the server completes it, and another one may have it too
@@ -70,7 +71,8 @@ func listen(config doorConfig) (*frontDoor, error) {
 		ReadTimeout:       config.patience.request,
 		WriteTimeout:      config.patience.answer,
 		IdleTimeout:       config.patience.idle,
-		ConnState:         newConnections(fittingConnections(config.most)).changed,
+		ConnState:         open.changed,
+		ConnContext:       open.remember,
 		ErrorLog:          slog.NewLogLogger(config.log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          streamsMax,

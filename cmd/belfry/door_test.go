@@ -238,8 +238,10 @@ func TestDoor_LetsOneHTTP2ConnectionDoNoMoreThanSoMuchAtATime(t *testing.T) {
 }
 
 // askOn makes a request on a connection of the caller's.
-func askOn(conn net.Conn) error {
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+func askOn(conn net.Conn) error { return askFor("/", conn) }
+
+func askFor(path string, conn net.Conn) error {
+	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -268,25 +270,73 @@ func TestConnections_TheOneThatWasIdleForLongestMakesRoom(t *testing.T) {
 	}
 }
 
-func TestConnections_WithARequestStay(t *testing.T) {
+func TestConnections_ThatHoldARequestBackMakeRoom(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		sends  string
+		answer http.HandlerFunc
+	}{
+		"the rest of its body": {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nx", hello},
+		"the rest of a body that nobody reads": {
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nx", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		},
+		"the answer's way": {
+			"GET / HTTP/1.1\r\nHost: x\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) {
+				var err error
+				for part := make([]byte, 1<<20); err == nil; {
+					_, err = w.Write(part)
+				}
+			},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			began := make(chan struct{}, 2)
+			door := newDoor(t, doorConfig{most: 2}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hello" {
+					hello(w, r)
+					return
+				}
+				began <- struct{}{}
+				c.answer(w, r)
+			})
+			held := []net.Conn{door.dial(t), door.dial(t)}
+			for _, conn := range held {
+				_, err := io.WriteString(conn, c.sends)
+				require.NoError(t, err)
+				<-began
+			}
+			for range 20 {
+				require.NoError(t, askFor("/hello", door.dial(t)))
+			}
+			for _, conn := range held {
+				requireCut(t, conn, 0)
+			}
+		})
+	}
+}
+
+func TestConnections_OfWhoIsKnownStayWhileTheyHaveARequest(t *testing.T) {
 	t.Parallel()
 	began, held := make(chan struct{}), make(chan struct{})
 	door := newDoor(t, doorConfig{most: 2}, func(w http.ResponseWriter, r *http.Request) {
+		keepConnection(r)
 		began <- struct{}{}
 		<-held
 		hello(w, r)
 	})
-	answers := make(chan error, 2)
-	for range 2 {
-		conn := door.dial(t)
+	conns, answers := []net.Conn{door.dial(t), door.dial(t)}, make(chan error, 2)
+	for _, conn := range conns {
 		go func() { answers <- askOn(conn) }()
 		<-began
 	}
 	requireCut(t, door.dial(t), 0)
 	close(held)
-	for range 2 {
+	for range conns {
 		require.NoError(t, <-answers)
 	}
+	go func() { <-began }()
+	require.NoError(t, askOn(door.dial(t)), "now they make room again")
 }
 
 func TestConnections_LeaveHalfOfTheFilesToOthers(t *testing.T) {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -42,8 +43,8 @@ func (d *daemon) requireWell(before, more int) {
 	require.NoError(d.t, d.stop())
 }
 
-// idle opens connections that ask nothing, and half of which have begun a request.
-func (d *daemon) idle(n int) (closeAll func()) {
+// hold opens connections, and sends on each in turn one of these.
+func (d *daemon) hold(n int, sends ...string) (closeAll func()) {
 	d.t.Helper()
 	_, address, _ := strings.Cut(d.url, "://")
 	var open []net.Conn
@@ -51,10 +52,8 @@ func (d *daemon) idle(n int) (closeAll func()) {
 		conn, err := net.Dial("tcp", address)
 		require.NoError(d.t, err, "%d are open", i)
 		open = append(open, conn)
-		if i%2 == 1 {
-			_, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nX-A: "))
-			require.NoError(d.t, err)
-		}
+		_, err = io.WriteString(conn, sends[i%len(sends)])
+		require.NoError(d.t, err)
 	}
 	return func() {
 		for _, conn := range open {
@@ -63,26 +62,39 @@ func (d *daemon) idle(n int) (closeAll func()) {
 	}
 }
 
-func TestMalicious_TenThousandIdleConnectionsKeepNobodyOut(t *testing.T) {
-	n := 10_000
-	var files unix.Rlimit
-	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &files))
-	if room := int(files.Cur) - 500; room < n {
-		t.Logf("only %d connections: this process may have %d files open", room, files.Cur)
-		n = room
+func TestMalicious_TenThousandConnectionsKeepNobodyOut(t *testing.T) {
+	for what, c := range map[string]struct {
+		sends []string
+		more  int // MB, at most
+	}{
+		"that are idle, or have begun a request": {[]string{"", "GET / HTTP/1.1\r\nHost: x\r\nX-A: "}, 250},
+		"that hold back the rest of a body": {[]string{
+			"POST /v1/receipts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+			"POST /v1/notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", // it has no key
+		}, 350},
+	} {
+		t.Run(what, func(t *testing.T) {
+			n := 10_000
+			var files unix.Rlimit
+			require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &files))
+			if room := int(files.Cur) - 500; room < n {
+				t.Logf("only %d connections: this process may have %d files open", room, files.Cur)
+				n = room
+			}
+			d := startDaemon(t)
+			before := d.residentMemory()
+			closeAll := d.hold(n, c.sends...)
+			defer closeAll()
+			t.Logf("%d MB with %d connections, %d MB before", d.residentMemory(), n, before)
+			for i := range 200 {
+				began := time.Now()
+				require.Equal(t, http.StatusOK, d.status("/readyz"))
+				require.Less(t, time.Since(began), 2*time.Second)
+				if i%50 == 0 {
+					d.send("nobody", fmt.Sprint(i))
+				}
+			}
+			d.requireWell(before, c.more)
+		})
 	}
-	d := startDaemon(t)
-	before := d.residentMemory()
-	closeAll := d.idle(n)
-	defer closeAll()
-	t.Logf("%d MB with %d connections, %d MB before", d.residentMemory(), n, before)
-	for i := range 200 {
-		began := time.Now()
-		require.Equal(t, http.StatusOK, d.status("/readyz"))
-		require.Less(t, time.Since(began), 2*time.Second)
-		if i%50 == 0 {
-			d.send("nobody", fmt.Sprint(i))
-		}
-	}
-	d.requireWell(before, 250)
 }
