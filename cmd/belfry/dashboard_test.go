@@ -255,6 +255,20 @@ func TestAlerts_SayWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
+// A notification has as many deliveries as its user has subscriptions, so one says
+// nothing of the other.
+func TestAlerts_CompareNotificationsWithNotifications(t *testing.T) {
+	var alerts rules
+	text, err := os.ReadFile("../../docs/alerts.yml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &alerts))
+	for _, rule := range alerts.Groups[0].Rules {
+		if strings.Contains(rule.Expr, "belfry_accepted_total") {
+			require.NotContains(t, rule.Expr, "belfry_deliveries_total", rule.Alert)
+		}
+	}
+}
+
 var notInAnchor = regexp.MustCompile(`[^a-z0-9 _-]`)
 
 // anchorsOf are those that a Markdown page's headings get.
