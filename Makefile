@@ -22,7 +22,7 @@ run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
 demo-apns: build ## Show an APNs push arriving, at a simulator on this machine
 	.ci/demo-apns $(BIN)
 
-test: deps lint race fuzz-short memory cover ## Everything: lint, unit, both stores, race, real browser, a little fuzzing, coverage
+test: deps lint race fuzz-short memory cover ## Everything: lint, unit, both stores, race, real browser, a little fuzzing, memory, coverage
 
 unit: ## The quick tests: no browser, no PostgreSQL needed
 	BELFRY_SKIP_BROWSER=1 $(GO) test -short ./...
@@ -33,8 +33,8 @@ race: deps ## All tests under the race detector, both stores and the real browse
 browser: deps ## The end-to-end test alone: the real binary, a real Firefox
 	BELFRY_REQUIRE_FIREFOX=1 $(GO) test -count 1 -v -run Browser ./cmd/belfry
 
-memory: ## A million pending notifications within 300 MB; not under the race detector
-	$(GO) test -v -run TestMemory -timeout 10m ./cmd/belfry
+memory: ## A million pending notifications in 300 MB, a page open on 100,000 users below 1 % of a core; not under the race detector
+	$(GO) test -v -p 1 -run 'TestMemory|TestDebugPage_Costs' -timeout 10m ./api ./cmd/belfry
 
 torture: deps ## Kill the program 200 times for each store, and thousands of random sequences; some ten minutes
 	BELFRY_REQUIRE_POSTGRES=1 BELFRY_CRASH_KILLS=200 $(GO) test -count 1 -v -run TestCrash -timeout 60m ./cmd/belfry
