@@ -153,7 +153,7 @@ func FuzzCredential(f *testing.F) {
 
 // What is given as a parameter is refused by its name, or understood.
 func FuzzParameters(f *testing.F) {
-	for _, seed := range []string{"", "delivery.gone,lane.paused", ",", "ios", "-x", strings.Repeat("a", 33), "0123456789ab", "\xff\x00", "ann"} {
+	for _, seed := range []string{"", "delivery.gone,lane.paused", ",", "ios", "-x", strings.Repeat("a", 33), "\xff\x00", "ann"} {
 		f.Add(seed, 1)
 	}
 	f.Add("x", -1)
@@ -175,9 +175,6 @@ func FuzzParameters(f *testing.F) {
 			requireProblem(t, err)
 		} else {
 			require.Positive(t, limit)
-		}
-		if keyID.MatchString(text) {
-			require.Len(t, text, 12)
 		}
 		if _, err := receiptsOf([]string{text, text}); err == nil {
 			t.Fatal("twice the same")

@@ -3,12 +3,13 @@ package api
 import (
 	"context"
 	"fmt"
-	"regexp"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
 )
 
@@ -16,8 +17,6 @@ const keyNameMax = 100 // bytes
 
 // KeyRateMax is the highest rate of an API key that can be set, a second.
 const KeyRateMax = 1_000_000
-
-var keyID = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
 // GivenKeyName is the name of the API key that came by the configuration.
 const GivenKeyName = "BELFRY_ADMIN_KEY"
@@ -61,6 +60,9 @@ func (s *Server) CreateKey(ctx context.Context, request CreateKeyRequestObject) 
 	if len(body.Name) > keyNameMax || strings.ContainsFunc(body.Name, unicode.IsControl) {
 		return nil, invalid("name", "name is too long or has control characters. Use at most %d bytes.", keyNameMax)
 	}
+	if app == push.DefaultApp && body.Name == GivenKeyName {
+		return nil, invalid("name", "%s is the name of the key that comes from there. Use another.", GivenKeyName)
+	}
 	scopes := slices.Compact(slices.Sorted(slices.Values(body.Scopes)))
 	if body.Rate < 0 || body.Rate > KeyRateMax {
 		return nil, invalid("rate", "rate is %d. Use 1 to %d, or 0 for what BELFRY_KEY_RATE says.", body.Rate, KeyRateMax)
@@ -81,8 +83,8 @@ func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	if !keyID.MatchString(request.Id) {
-		return nil, errNotFound
+	if _, err := s.changeableKey(ctx, app, request.Id); err != nil {
+		return nil, err
 	}
 	err = s.keys.revoke(ctx, app, request.Id, func(ctx context.Context) error {
 		return s.config.Store.DeleteAPIKey(ctx, app, request.Id)
@@ -91,6 +93,25 @@ func (s *Server) DeleteKey(ctx context.Context, request DeleteKeyRequestObject) 
 		return nil, stored(err)
 	}
 	return DeleteKey204Response{}, nil
+}
+
+// changeableKey finds a key that can be revoked or replaced here.
+func (s *Server) changeableKey(ctx context.Context, app, id string) (store.APIKey, error) {
+	keys, err := s.config.Store.ListAPIKeys(ctx, app)
+	if err != nil {
+		return store.APIKey{}, stored(err)
+	}
+	i := slices.IndexFunc(keys, func(key store.APIKey) bool { return key.ID == id })
+	if i < 0 {
+		return store.APIKey{}, errNotFound
+	}
+	if app == push.DefaultApp && keys[i].Name == GivenKeyName {
+		return store.APIKey{}, problem{
+			status: http.StatusConflict, code: "key_is_configured", field: "id",
+			detail: fmt.Sprintf("This key comes from %s, which would bring it back at the next start. Set that to another key, or unset it while there is another with the scope admin, and start Belfry again: then this one ends.", GivenKeyName),
+		}
+	}
+	return keys[i], nil
 }
 
 // appOfKeys is whose keys a request means: without a name, the caller's app.

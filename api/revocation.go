@@ -2,13 +2,9 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"slices"
 	"time"
 
 	"github.com/belfryhq/belfry/push"
-	"github.com/belfryhq/belfry/store"
 )
 
 // RevokeUserTokens ends a user's tokens, at once.
@@ -56,22 +52,12 @@ func (s *Server) RotateKey(ctx context.Context, request RotateKeyRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.config.Store.ListAPIKeys(ctx, app)
+	old, err := s.changeableKey(ctx, app, request.Id)
 	if err != nil {
-		return nil, stored(err)
+		return nil, err
 	}
-	i := slices.IndexFunc(keys, func(key store.APIKey) bool { return key.ID == request.Id })
-	if i < 0 {
-		return nil, errNotFound
-	}
-	if app == push.DefaultApp && keys[i].Name == GivenKeyName {
-		return nil, problem{
-			status: http.StatusConflict, code: "key_is_configured", field: "id",
-			detail: fmt.Sprintf("This key comes from %s, which would bring it back at the next start. Set that to another key, and start Belfry again.", GivenKeyName),
-		}
-	}
-	fresh, secret := NewAPIKey(app, keys[i].Name, keys[i].Scopes, time.Now())
-	fresh.Rate = keys[i].Rate
+	fresh, secret := NewAPIKey(app, old.Name, old.Scopes, time.Now())
+	fresh.Rate = old.Rate
 	err = s.keys.revoke(ctx, app, request.Id, func(ctx context.Context) error {
 		return s.config.Store.ReplaceAPIKey(ctx, request.Id, fresh)
 	})

@@ -83,14 +83,23 @@ func TestRotateKey_OfAnotherAppIsTheOperators(t *testing.T) {
 }
 
 // At the next start the configured key would be back, and its successor gone.
-func TestRotateKey_IsNotForTheConfiguredOne(t *testing.T) {
+func TestKeys_TheConfiguredOneStays(t *testing.T) {
 	r := newRig(t)
 	given := api.APIKeyOf(push.DefaultApp, api.GivenKeyName, "a-key-from-the-environment", []string{"admin"}, time.Now())
 	require.NoError(t, r.store.CreateAPIKey(t.Context(), given))
-	got := r.do(request{method: "POST", path: "/v1/keys/" + given.ID + "/rotate"})
-	require.Equal(t, http.StatusConflict, got.status)
-	require.Equal(t, "key_is_configured", got.problem.Code)
-	require.True(t, r.enters("a-key-from-the-environment"))
+	for _, q := range []request{
+		{method: "POST", path: "/v1/keys/" + given.ID + "/rotate"},
+		{method: "DELETE", path: "/v1/keys/" + given.ID},
+		{method: "DELETE", path: "/v1/keys/" + given.ID, key: "a-key-from-the-environment"},
+	} {
+		got := r.do(q)
+		require.Equal(t, http.StatusConflict, got.status, q.method)
+		require.Equal(t, "key_is_configured", got.problem.Code)
+		require.True(t, r.enters("a-key-from-the-environment"))
+	}
+	name := map[string]any{"name": api.GivenKeyName, "scopes": []string{"admin"}}
+	require.Equal(t, "name", r.do(request{method: "POST", path: "/v1/keys", body: name}).problem.Field, "nor can another pass for it")
+	r.must(http.StatusCreated, request{method: "POST", path: "/v1/keys?app=other", body: name}, nil)
 }
 
 func TestRotateKey_UnknownOnes(t *testing.T) {

@@ -40,7 +40,7 @@ func (f *serveFlags) bootstrap(ctx context.Context, db store.Store, log *slog.Lo
 	if err := f.ensureVAPIDKey(ctx, db, log); err != nil {
 		return firstRun{}, fmt.Errorf("set up the VAPID key: %w", err)
 	}
-	made, err := f.ensureAdminKey(ctx, db)
+	made, err := f.ensureAdminKey(ctx, db, log)
 	if err != nil {
 		return firstRun{}, fmt.Errorf("set up the admin key: %w", err)
 	}
@@ -106,23 +106,23 @@ func (f *serveFlags) ensureVAPIDKey(ctx context.Context, db store.Store, log *sl
 
 // ensureAdminKey sees to it that the given key, and no key given before, is an
 // admin's; without one it makes a key when there is none at all.
-func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstRun, error) {
+func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store, log *slog.Logger) (firstRun, error) {
 	keys, err := db.ListAPIKeys(ctx, push.DefaultApp)
 	if err != nil {
 		return firstRun{}, err
 	}
-	if f.AdminKey == "" {
-		if len(keys) > 0 {
-			return firstRun{}, nil
-		}
+	switch {
+	case f.AdminKey == "" && len(keys) == 0:
 		key, secret := api.NewAPIKey(push.DefaultApp, api.FirstKeyName, []string{"admin"}, time.Now())
 		return firstRun{adminKey: secret}, db.CreateAPIKey(ctx, key)
+	case f.AdminKey == "":
+		return firstRun{}, endGivenKeys(ctx, db, keys, log)
 	}
 	given := api.APIKeyOf(push.DefaultApp, api.GivenKeyName, f.AdminKey, []string{"admin"}, time.Now())
 	known := false
 	for _, key := range keys {
 		switch {
-		case key.Hash == given.Hash && slices.Contains(key.Scopes, "admin"):
+		case key.Hash == given.Hash && isAdmin(key):
 			known = true
 		case key.Hash == given.Hash, key.Name == api.GivenKeyName:
 			if err := db.DeleteAPIKey(ctx, push.DefaultApp, key.ID); err != nil {
@@ -135,3 +135,24 @@ func (f *serveFlags) ensureAdminKey(ctx context.Context, db store.Store) (firstR
 	}
 	return firstRun{}, db.CreateAPIKey(ctx, given)
 }
+
+// endGivenKeys ends what BELFRY_ADMIN_KEY gave when it was set, unless nobody could
+// get in then.
+func endGivenKeys(ctx context.Context, db store.Store, keys []store.APIKey, log *slog.Logger) error {
+	others := slices.ContainsFunc(keys, func(key store.APIKey) bool { return key.Name != api.GivenKeyName && isAdmin(key) })
+	for _, key := range keys {
+		switch {
+		case key.Name != api.GivenKeyName:
+		case !others:
+			log.Warn("BELFRY_ADMIN_KEY is no longer set, and the key it gave goes on, for no other has the scope admin: make one with belfry keys create --scope admin, and start again", "id", key.ID)
+		default:
+			if err := db.DeleteAPIKey(ctx, push.DefaultApp, key.ID); err != nil {
+				return err
+			}
+			log.Warn("BELFRY_ADMIN_KEY is no longer set: the key it gave has ended", "id", key.ID)
+		}
+	}
+	return nil
+}
+
+func isAdmin(key store.APIKey) bool { return slices.Contains(key.Scopes, "admin") }

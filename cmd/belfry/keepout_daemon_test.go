@@ -204,8 +204,10 @@ func TestCommands_EndKeysAndTokensAtOnce(t *testing.T) {
 	// The configured key would be back at the next start.
 	for line := range strings.Lines(must("keys", "list")) {
 		if strings.Contains(line, "BELFRY_ADMIN_KEY") {
-			_, err := d.run("keys", "rotate", strings.Fields(line)[0])
-			require.ErrorContains(t, err, "comes from BELFRY_ADMIN_KEY")
+			for _, act := range []string{"rotate", "revoke"} {
+				_, err := d.run("keys", act, strings.Fields(line)[0])
+				require.ErrorContains(t, err, "comes from BELFRY_ADMIN_KEY", act)
+			}
 		}
 	}
 
