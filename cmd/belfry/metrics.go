@@ -44,7 +44,7 @@ type metrics struct {
 func newMetrics() *metrics {
 	registry := prometheus.NewRegistry()
 	factory := promauto.With(registry)
-	lanes := laneLabels{web: newLabels(), phones: newLabels()}
+	lanes := newLaneLabels()
 	m := &metrics{
 		registry:       registry,
 		hosts:          newLabels(wellKnownHosts...),

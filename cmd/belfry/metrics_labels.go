@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -83,14 +84,24 @@ func (l *labels) label(value string) string {
 }
 
 // laneLabels bounds the lanes of browsers and of phones by themselves: strangers
-// make the first, an app's credentials the others.
-type laneLabels struct{ web, phones *labels }
+// make the first, an app's credentials the others. Those of browsers that lead to
+// the push services that everybody uses have room of their own too: as many as
+// there are apps, and strangers make none.
+type laneLabels struct{ web, great, phones *labels }
+
+func newLaneLabels() laneLabels {
+	return laneLabels{web: newLabels(), great: newLabels(), phones: newLabels()}
+}
 
 func (l laneLabels) label(lane string) string {
-	if kind, _ := splitLane(lane); kind == push.WebPush.String() {
+	switch kind, host := splitLane(lane); {
+	case kind != push.WebPush.String():
+		return l.phones.label(lane)
+	case slices.Contains(wellKnownHosts, host):
+		return l.great.label(lane)
+	default:
 		return l.web.label(lane)
 	}
-	return l.phones.label(lane)
 }
 
 // splitLane takes a lane's name, app:kind:host or app:kind:account@host, apart.

@@ -194,6 +194,9 @@ func TestMetrics_AreBoundedWhateverAppsDo(t *testing.T) {
 		m.observe(actors.LanePaused{Lane: fmt.Sprintf("shop:apns:org.example.app%d@api.push.apple.com", i), Cause: "credentials refused"})
 	}
 	m.observe(actors.LanePaused{Lane: "default:webpush:push.example", Cause: "push host failing"})
+	for i := range 2 * labelsMax {
+		m.observe(actors.LanePaused{Lane: fmt.Sprintf("app-%d:webpush:web.push.apple.com", i), Cause: "push host failing"})
+	}
 	pauses := 0
 	got := m.read(t)
 	for name := range got {
@@ -201,7 +204,7 @@ func TestMetrics_AreBoundedWhateverAppsDo(t *testing.T) {
 			pauses++
 		}
 	}
-	require.Equal(t, labelsMax+2, pauses)
+	require.Equal(t, 2*labelsMax+3, pauses, "of phones, of Apple's, and three")
 	require.Equal(t, float64(topics-labelsMax), got["belfry_lane_pauses_total credentials refused other"])
 	require.Contains(t, got, "belfry_lane_pauses_total push host failing default:webpush:push.example", "browsers' lanes have room of their own")
 }
@@ -211,6 +214,12 @@ func TestMetrics_KnowTheGreatPushServices(t *testing.T) {
 	m := newMetrics()
 	for i := range 2 * labelsMax {
 		m.observe(attemptAt(fmt.Sprintf("push-%d.example", i), 201))
+		m.observe(actors.LanePaused{Lane: fmt.Sprintf("default:webpush:push-%d.example", i), Cause: "push host failing"})
+	}
+	for i, host := range wellKnownHosts {
+		lane := fmt.Sprintf("app-%d:webpush:%s", i, host)
+		m.observe(actors.LanePaused{Lane: lane, Cause: "push host failing"})
+		require.Contains(t, m.read(t), "belfry_lane_pauses_total push host failing "+lane)
 	}
 	m.observe(actors.AttemptMade{Lane: "shop:fcm:my-project@fcm.googleapis.com", Result: push.Result{Outcome: push.Delivered, Status: 200}})
 	require.Equal(t, 1.0, m.read(t)["belfry_attempts_total fcm.googleapis.com fcm delivered 200"])
