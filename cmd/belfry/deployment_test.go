@@ -50,6 +50,13 @@ func TestDeployment_SetsWhatThereIs(t *testing.T) {
 	}
 }
 
+// The dashboard shows restarts by process_start_time_seconds, which is reckoned from
+// /proc/stat; and what a listener's queue holds stands in /proc/sys.
+func TestDeployment_TheUnitLeavesTheProcessWhatItReadsOfTheMachine(t *testing.T) {
+	require.Contains(t, readText(t, "../../docs/grafana-dashboard.json"), "process_start_time_seconds")
+	require.NotContains(t, readText(t, unitFile), "ProcSubset=pid")
+}
+
 func TestDeployment_TheUnitIsOneAndShutsTheServiceIn(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
