@@ -76,7 +76,7 @@ func (d *doctor) checkVAPID(what string, app store.App, keys []store.VAPIDKey) {
 	}
 	switch {
 	case len(keys) == 0:
-		d.report.wrong(what, "It has no VAPID key, so browsers cannot be reached.", "belfry serve makes one for the app default; delete another app that was not made to the end, or make it a key: POST /v1/apps/"+app.Name+"/vapid-keys.")
+		d.report.wrong(what, "It has no VAPID key, so browsers cannot be reached.", noVAPIDRemedy(app.Name))
 	case wrong != nil:
 		d.report.wrong(what, "VAPID: "+oneLine(wrong)+".", "Correct the subject with belfry app set, or for the app default with BELFRY_VAPID_SUBJECT.")
 	case subject == defaultSubject:
@@ -84,6 +84,14 @@ func (d *doctor) checkVAPID(what string, app store.App, keys []store.VAPIDKey) {
 	default:
 		d.report.fine(what, fmt.Sprintf("It has a VAPID key, and its subject is %s.", subject))
 	}
+}
+
+// noVAPIDRemedy is what to do about an app that was not made to the end.
+func noVAPIDRemedy(app string) string {
+	if app == push.DefaultApp {
+		return "belfry serve makes one when it starts."
+	}
+	return "It was not made to the end: make it again with belfry app create " + app + "."
 }
 
 // checkCredential looks at what the app proves itself with to APNs or FCM, and

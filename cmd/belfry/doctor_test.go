@@ -241,7 +241,7 @@ func TestDoctor_LooksAtEveryApp(t *testing.T) {
 	code, said := consult(t, data, "--vapid-subject", "mailto:operator@belfry.dev")
 	require.Equal(t, 1, code)
 	for _, line := range []string{
-		"BAD  app shop       It has no VAPID key",
+		"BAD  app shop       It has no VAPID key", "make it again with belfry app create shop.",
 		"ok   app shop       The credential good for apns is good until ",
 		"look app shop       The credential soon for apns ends on " + now.Add(10*24*time.Hour+time.Hour).UTC().Format(time.DateOnly) + ", in 10 days.",
 		"BAD  app shop       The credential over for apns ended on " + now.Add(-24*time.Hour).UTC().Format(time.DateOnly) + ".",
