@@ -21,8 +21,6 @@ func (s *Server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthRe
 	return GetHealth200JSONResponse{Status: "ok", Reasons: []string{}}, nil
 }
 
-const pingTimeout = 2 * time.Second // for the store to answer a readiness check
-
 // GetReadiness says whether work can be taken, and if not, what to do.
 func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	reasons := []string{}
@@ -31,10 +29,7 @@ func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) 
 		reasons = append(reasons, "The connection that makes this the active process broke, so another one may be: wait, for it tries to be active again by itself.")
 	default:
 	}
-	pinging, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := s.config.Store.Ping(pinging); err != nil && ctx.Err() == nil {
-		s.config.Log.WarnContext(ctx, "the store does not answer", "error", err)
+	if err := s.pings.answer(ctx); err != nil && ctx.Err() == nil {
 		reasons = append(reasons, "The store does not answer: see that the database runs and can be reached. The log has its error.")
 	}
 	reasons = append(reasons, s.config.System.Health()...)
@@ -42,6 +37,15 @@ func (s *Server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) 
 		return GetReadiness503JSONResponse{Status: "unavailable", Reasons: reasons}, nil
 	}
 	return GetReadiness200JSONResponse{Status: "ok", Reasons: reasons}, nil
+}
+
+// ping asks the store whether it answers.
+func (c *Config) ping(ctx context.Context) error {
+	err := c.Store.Ping(ctx)
+	if err != nil {
+		c.Log.WarnContext(ctx, "the store does not answer", "error", err)
+	}
+	return err
 }
 
 // Waiting answers for a process that cannot serve yet: it is alive, but not

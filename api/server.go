@@ -92,6 +92,7 @@ type Server struct {
 	seats   *seats
 	quiet   *quiet
 	spent   *spent
+	pings   *pings
 
 	// Limits of those who have no API key.
 	visitors  *allowances[push.User] // who come with a user token
@@ -117,6 +118,7 @@ func New(config Config) (*Server, error) {
 	return &Server{
 		config: config, apps: config.Directory, turns: newTurns(), tests: newTurns(), retries: newRetries(), keys: newKeyring(config.KeyRate), seats: newSeats(), quiet: newQuiet(config.EventRetention),
 		spent:     newSpent(),
+		pings:     &pings{ask: config.ping},
 		visitors:  newAllowances[push.User](tokenRate, tokenBurst),
 		followers: newAllowances[push.User](followRate, followBurst),
 		receipts:  newAllowances[receiptOf](receiptRate, receiptBurst),

@@ -54,6 +54,7 @@ func TestHealth(t *testing.T) {
 	r := newRig(t)
 	r.must(http.StatusOK, request{path: "/healthz", key: "-"}, nil)
 	r.must(http.StatusOK, request{path: "/readyz", key: "-"}, nil)
+	r = r.with(func(*api.Config) {}) // which has not asked the store yet
 	require.NoError(t, r.store.Close())
 	r.must(http.StatusOK, request{path: "/healthz", key: "-"}, nil)
 	var health api.Health
