@@ -71,10 +71,11 @@ func (s *Server) feedQuery(app string, params ListEventsParams, stream bool) (q 
 	if q.types, err = eventTypes(params.Types); err != nil {
 		return q, err
 	}
+	latest, now := s.config.System.LatestEvent(), time.Now()
 	if stream && params.LastEventID != "" {
-		q.after, err = s.cursor("Last-Event-ID", params.LastEventID)
+		q.after, err = s.cursor("Last-Event-ID", params.LastEventID, latest, now)
 	} else {
-		q.after, err = s.cursor("after", params.After)
+		q.after, err = s.cursor("after", params.After, latest, now)
 	}
 	return q, err
 }
@@ -94,16 +95,16 @@ func eventTypes(list string) (types []push.EventType, err error) {
 	return types, nil
 }
 
-// cursor reads where to go on in a feed.
-func (s *Server) cursor(field, text string) (push.ID, error) {
+// cursor reads where to go on in a feed, of which the newest event is latest.
+func (s *Server) cursor(field, text string, latest push.ID, now time.Time) (push.ID, error) {
 	switch text {
 	case "":
 		return push.ID{}, nil
 	case "latest":
-		return s.config.System.LatestEvent(), nil
+		return latest, nil
 	}
 	id, err := push.ParseID(text)
-	now, beyond := time.Now(), id.Compare(s.config.System.LatestEvent())
+	beyond := id.Compare(latest)
 	switch {
 	case err != nil:
 		return push.ID{}, invalid(field, "%s is not a place in the feed. Use next of an answer, the id of an event, or latest.", field)

@@ -243,3 +243,36 @@ func FuzzReceiptToken(f *testing.F) {
 		require.Equal(t, push.ReceiptToken(app.TokenSecret, name, receipt.Notification, receipt.Subscription), token)
 	})
 }
+
+// A place in the feed is one that next of an answer, or an event, can name, and
+// reads again as it is written.
+func FuzzCursor(f *testing.F) {
+	s := &Server{config: Config{EventRetention: time.Hour}, quiet: newQuiet(time.Hour)}
+	now := time.UnixMilli(1_764_400_000_000)
+	latest := idBefore(now)
+	for _, seed := range []string{
+		"", "latest", push.ID{}.String(), latest.String(), strings.ToUpper(latest.String()), idBefore(now.Add(-2 * time.Hour)).String(), idBefore(now.Add(2 * time.Hour)).String(),
+		strings.Repeat("f", 8) + strings.Repeat("-ffff", 3) + "-" + strings.Repeat("f", 12), "019acd5d-6000-7000-8000-00000000000g", latest.String() + "\n", "\xff", strings.Repeat("-", 36),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		place, err := s.cursor("after", text, latest, now)
+		if err != nil {
+			requireProblem(t, err, http.StatusBadRequest, http.StatusGone)
+			return
+		}
+		switch text {
+		case "":
+			require.True(t, place.IsZero())
+		case "latest":
+			require.Equal(t, latest, place)
+		default:
+			require.Equal(t, strings.ToLower(text), place.String())
+		}
+		require.False(t, place.Time().After(now.Add(feedAhead)))
+		again, err := s.cursor("Last-Event-ID", place.String(), latest, now)
+		require.NoError(t, err)
+		require.Equal(t, place, again)
+	})
+}

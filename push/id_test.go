@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,31 @@ func TestID_ReadsWhatItWrites(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(encoded, &decoded))
 		require.Equal(t, id, decoded)
+	})
+}
+
+// There is one text for each ID, but for the case of its letters.
+func FuzzParseID(f *testing.F) {
+	for _, seed := range []string{
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398f", "017F22E2-79B0-7CC3-98C4-DC0C0C07398F", "00000000-0000-0000-0000-000000000000", "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+		"017f22e279b07cc398c4dc0c0c07398f", "------------------------------------", "\xff", "",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var unmarshalled push.ID
+		id, err := push.ParseID(text)
+		if err != nil {
+			require.True(t, id.IsZero())
+			require.Error(t, unmarshalled.UnmarshalText([]byte(text)))
+			return
+		}
+		require.Equal(t, strings.ToLower(text), id.String())
+		require.NoError(t, unmarshalled.UnmarshalText([]byte(text)))
+		require.Equal(t, id, unmarshalled)
+		require.Zero(t, id.Compare(unmarshalled))
+		require.Equal(t, id.IsZero(), id.Compare(push.ID{}) == 0)
+		require.False(t, id.Time().Before(time.UnixMilli(0)))
 	})
 }
 
