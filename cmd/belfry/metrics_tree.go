@@ -54,17 +54,17 @@ func newTreeCollector(lanes laneLabels) *treeCollector {
 
 var (
 	backlogDesc = prometheus.NewDesc("belfry_backlog",
-		"Notifications that were accepted and are not finished, about, with those that are scheduled or wait for a retry. At BELFRY_MAX_BACKLOG, new ones are refused with 429.", nil, nil)
+		"Notifications that were accepted and are not finished, about, with those that are scheduled or wait for a retry, in memory or in the store. It is not told by push host what they wait for: a notification may wait for several. At BELFRY_MAX_BACKLOG, new ones are refused with 429.", nil, nil)
 	waitingDesc = prometheus.NewDesc("belfry_waiting_for_commit",
 		"Notifications whose senders have no answer yet, because the store has not committed them. Beyond 20,000, new ones are refused with 503.", nil, nil)
 	laneQueueDesc = prometheus.NewDesc("belfry_lane_queue",
-		"Messages that wait in memory to be sent to a push host.", []string{"lane"}, nil)
+		"Messages that wait in memory to be sent to a push host. Those that would wait for longer than BELFRY_REST_AFTER, as at a lane that stays shut, are put off in the store and not counted here; belfry_backlog has them.", []string{"lane"}, nil)
 	laneInFlightDesc = prometheus.NewDesc("belfry_lane_in_flight",
 		"Requests to a push host that are under way.", []string{"lane"}, nil)
 	laneOpenDesc = prometheus.NewDesc("belfry_lane_open",
 		"1 if messages are sent to a push host; 0 if its lane is paused, or its breaker open, and work for it waits. For \"other\", 1 if all of them are open.", []string{"lane"}, nil)
 	windowDesc = prometheus.NewDesc("belfry_window",
-		"Notifications that a shard range holds in memory. Its window takes 2,048, and a quarter more of what was parked; the rest waits in the store.", []string{"range"}, nil)
+		"Notifications that a shard range holds in memory. Its window takes 2,048, and a quarter more of what was parked; the rest waits in the store, and is counted by belfry_backlog alone.", []string{"range"}, nil)
 	residentDesc = prometheus.NewDesc("belfry_users_resident",
 		"Users who have an actor in memory.", nil, nil)
 	activeDesc = prometheus.NewDesc("belfry_active",
