@@ -29,6 +29,7 @@ func (s *System) stopTree() error {
 	s.cancel()
 	s.actors.Shutdown()
 	s.work.Wait()
+	s.workers.close()
 	if err != nil {
 		return fmt.Errorf("stop the tree: %w", err)
 	}

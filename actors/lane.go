@@ -193,7 +193,7 @@ func (l *lane) begin(ctx actor.Context, w waitingSend, now time.Time) {
 	w.message.TTL = w.message.Notification.ExpiresAt.Sub(now)
 	l.inFlight++
 	self, probing := ctx.Self(), l.gate.isShut()
-	l.system.work.Go(func() {
+	l.system.beside(func() {
 		answer := l.perform(w.message)
 		l.system.send(self, &sent{from: w.from, user: w.message.Notification.User, answer: answer, probe: probing, life: l.life})
 	})

@@ -140,6 +140,7 @@ func (l *lanes) onDrained(ctx actor.Context, answer *drained) {
 }
 
 func (l *lanes) onTerminated(ctx actor.Context, t *actor.Terminated) {
+	releaseChild(ctx)
 	name := guestName(t.Who)
 	lane := l.lanes[name]
 	l.system.figures.shut.Delete(name)

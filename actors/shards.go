@@ -409,6 +409,7 @@ func (s *shards) onDrained(ctx actor.Context, answer *drained) {
 
 // onTerminated lets a user's record go, or its next generation come.
 func (s *shards) onTerminated(ctx actor.Context, t *actor.Terminated) {
+	releaseChild(ctx)
 	user := userOf(t.Who)
 	r := s.users[user]
 	r.left()

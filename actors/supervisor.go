@@ -89,7 +89,7 @@ func (v *supervisor) onStarted(ctx actor.Context) {
 	v.children = nil
 	for _, spec := range v.specs {
 		v.failures[spec.name] = &failures{}
-		v.children = append(v.children, spawn(ctx, spec.name, spec.produce))
+		v.children = append(v.children, v.system.spawn(ctx, spec.name, spec.produce))
 	}
 }
 
@@ -132,12 +132,27 @@ func (v *supervisor) onInspect(ctx actor.Context, ask *inspect) {
 }
 
 // spawn starts a child whose name is known to be free.
-func spawn(ctx actor.Context, name string, produce func() actor.Actor) *actor.PID {
-	pid, err := ctx.SpawnNamed(actor.PropsFromProducer(produce), name)
+func (s *System) spawn(ctx actor.Context, name string, produce func() actor.Actor) *actor.PID {
+	pid, err := ctx.SpawnNamed(s.props(produce), name)
 	if err != nil {
 		panic(fmt.Errorf("spawn %s/%s: %w", ctx.Self().Id, name, err))
 	}
 	return pid
+}
+
+// props are how an actor is run.
+func (s *System) props(produce func() actor.Actor) *actor.Props {
+	return actor.PropsFromProducer(produce, actor.WithMailbox(newMailbox), actor.WithDispatcher(&s.workers))
+}
+
+// releaseChild lets go of a child that has just terminated, on the message that says
+// so: the library's list of children still holds it, and so all that it had, in
+// the room behind its end.
+func releaseChild(ctx actor.Context) {
+	children := ctx.Children()
+	if n := len(children); n < cap(children) {
+		children[:n+1][n] = nil
+	}
 }
 
 // crash is what an actor panicked with, and where.

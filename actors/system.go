@@ -139,8 +139,9 @@ type System struct {
 	cancel      context.CancelFunc
 	sending     context.Context // of sends: ends when a drain runs out of time
 	cancelSends context.CancelFunc
-	work        sync.WaitGroup // goroutines of actors
-	permits     chan struct{}  // held by every send under way
+	work        sync.WaitGroup // what runs beside actors
+	workers     workers
+	permits     chan struct{} // held by every send under way
 
 	figures figures
 	live    live
@@ -201,7 +202,7 @@ func Start(ctx context.Context, config Config) (*System, error) {
 	for i := range config.Ranges {
 		s.ranges = append(s.ranges, s.actors.NewLocalPID(rootName+"/registry/"+s.rangeName(i)))
 	}
-	s.root, err = s.actors.Root.SpawnNamed(actor.PropsFromProducer(func() actor.Actor { return newRoot(s) }), rootName)
+	s.root, err = s.actors.Root.SpawnNamed(s.props(func() actor.Actor { return newRoot(s) }), rootName)
 	if err != nil {
 		return nil, fmt.Errorf("start the root supervisor: %w", err)
 	}
@@ -298,10 +299,20 @@ func (s *System) after(d time.Duration, to *actor.PID, message any) *time.Timer 
 	return time.AfterFunc(d, func() { s.send(to, message) })
 }
 
+// beside runs do outside the actor that calls it. The tree has not stopped before
+// it has ended.
+func (s *System) beside(do func()) {
+	s.work.Add(1)
+	s.workers.Schedule(func() {
+		defer s.work.Done()
+		do()
+	})
+}
+
 // background runs do outside the actor that calls it, and sends what it
 // returns to that actor.
 func (s *System) background(to *actor.PID, do func(ctx context.Context) any) {
-	s.work.Go(func() {
+	s.beside(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, storeTimeout)
 		defer cancel()
 		s.send(to, do(ctx))

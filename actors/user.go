@@ -91,6 +91,8 @@ func (u *user) Receive(ctx actor.Context) {
 		return
 	}
 	switch message := ctx.Message().(type) {
+	case *actor.Terminated:
+		releaseChild(ctx)
 	case *actor.Started:
 		u.self = ctx.Self()
 		u.system.live.users.Add(1)
@@ -312,7 +314,7 @@ func (u *user) start(ctx actor.Context, b *branch) {
 	b.generation = u.last
 	sub, generation := b.subscription, b.generation
 	name := fmt.Sprintf("%s.%d", branchName(sub), generation)
-	b.pid = spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
+	b.pid = u.system.spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
 	for _, work := range b.work {
 		ctx.Send(b.pid, &send{notification: work.notification, before: b.last(work)})
 	}

@@ -118,7 +118,7 @@ func (w *webhook) pump(ctx actor.Context) {
 
 // read reads outside the actor, when its turn has come.
 func (w *webhook) read(self *actor.PID, read *parcelRead) {
-	w.system.work.Go(func() {
+	w.system.beside(func() {
 		select {
 		case w.reads <- struct{}{}:
 			defer func() { <-w.reads }()

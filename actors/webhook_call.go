@@ -31,7 +31,7 @@ func (w *webhook) call(ctx actor.Context) {
 	var calling context.Context
 	calling, w.cancel = context.WithCancel(w.system.sending)
 	self, webhook, parcel := ctx.Self(), w.webhook, *w.parcel
-	w.system.work.Go(func() { w.system.send(self, w.perform(calling, webhook, parcel)) })
+	w.system.beside(func() { w.system.send(self, w.perform(calling, webhook, parcel)) })
 }
 
 // perform makes one call. It runs in a goroutine of its own and touches nothing

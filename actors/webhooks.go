@@ -262,6 +262,7 @@ func (w *webhooks) drop(name string, g *webhookGuest) {
 }
 
 func (w *webhooks) onTerminated(ctx actor.Context, t *actor.Terminated) {
+	releaseChild(ctx)
 	name := guestName(t.Who)
 	g := w.find(name)
 	g.left()

@@ -95,7 +95,7 @@ func content() []byte {
 // messageTo is the message of a notification of its own.
 func messageTo(to push.Subscription, call int64) push.Message {
 	now := time.Now()
-	n := push.Notification{User: to.User, Content: content(), Urgency: push.UrgencyHigh, AcceptedAt: now, ExpiresAt: now.Add(time.Hour)}
+	n := push.Notification{User: to.User, Content: commonContent, Urgency: push.UrgencyHigh, AcceptedAt: now, ExpiresAt: now.Add(time.Hour)}
 	for i := range 8 {
 		n.ID[15-i] = byte(call >> (8 * i))
 	}
