@@ -17,10 +17,9 @@ const (
 	readMax   = 512         // pending notifications, or users, in one read of the store
 	fetchMax  = 128         // users whose parked work is read together
 
-	residentsPerWindow = 2                // users, for each notification that fits, from which on the idle leave at once
-	reloadAfter        = time.Second      // the pause after the store failed to answer a read
-	crashesMax         = 10               // crashes of a user in a row before it is left alone for a while
-	crashRest          = 15 * time.Minute // that while
+	reloadAfter = time.Second      // the pause after the store failed to answer a read
+	crashesMax  = 10               // crashes of a user in a row before it is left alone for a while
+	crashRest   = 15 * time.Minute // that while
 )
 
 // shards owns the users of a range of shards, alone: it finds or spawns a
@@ -46,8 +45,9 @@ type shards struct {
 	newest  push.ID           // the newest committed one it knows of
 	filling bool              // a read of the store is under way
 
-	loading bool        // subscriptions are being read
-	load    []push.User // whose subscriptions are wanted
+	loading    bool        // subscriptions are being read
+	loadFailed bool        // the last such read failed: the next one is made after a pause
+	load       []push.User // whose subscriptions are wanted
 
 	due      store.Parking    // up to here, what is due was told to its user
 	nextDue  time.Time        // when to look for more; zero for not before something is parked
@@ -203,6 +203,11 @@ func (s *shards) discard(ctx actor.Context, read any) {
 }
 
 func (s *shards) receive(ctx actor.Context, message any) {
+	s.handle(ctx, message)
+	s.loadCaches(ctx)
+}
+
+func (s *shards) handle(ctx actor.Context, message any) {
 	switch message := message.(type) {
 	case *actor.Started:
 		s.onStarted(ctx)
@@ -254,6 +259,7 @@ func (s *shards) receive(ctx actor.Context, message any) {
 	case *begun:
 		s.onBegun(ctx, message.err)
 	case *reload:
+		s.loadFailed = false
 		if !s.begun {
 			s.begin(ctx)
 		}
@@ -316,7 +322,6 @@ func (s *shards) onBegun(ctx actor.Context, err error) {
 // advance goes on with whatever can be gone on with.
 func (s *shards) advance(ctx actor.Context) {
 	s.fill(ctx, 1)
-	s.loadCaches(ctx)
 	s.look(ctx)
 	s.serveFetches(ctx)
 }
@@ -332,7 +337,7 @@ func (s *shards) tell(ctx actor.Context, r *resident, message any) {
 
 func (s *shards) enter(ctx actor.Context, user push.User, r *resident) {
 	r.enter(ctx, s.system, userName(user), func() actor.Actor { return newUser(s.system, user) })
-	s.want(ctx, user, r)
+	s.want(user, r)
 }
 
 // userName is the name of a user's actor: a path segment.
@@ -387,7 +392,7 @@ func (s *shards) onTrack(ctx actor.Context, t *track) {
 func (s *shards) onTick(ctx actor.Context) {
 	now := time.Now()
 	idleAfter := s.system.config.IdleAfter
-	if len(s.users) > residentsPerWindow*s.system.config.Window {
+	if len(s.users) > s.system.config.Window { // more of them than can have something to do
 		idleAfter = min(idleAfter, tickEvery)
 	}
 	for _, r := range s.users {

@@ -7,20 +7,22 @@ import (
 	"github.com/belfryhq/belfry/push"
 )
 
-// How a range reads its users' subscriptions: many users at a time.
+// How a range reads its users' subscriptions: many users at a time, and together
+// with other ranges (caches.go).
 
-// want asks for a user's subscriptions. Those wanted while a read is under
-// way are read together with the next.
-func (s *shards) want(ctx actor.Context, user push.User, r *resident) {
+// want asks for a user's subscriptions. They are read when the message in hand has
+// been seen to, with those of all users that it brought.
+func (s *shards) want(user push.User, r *resident) {
 	if !r.wanted {
 		r.wanted = true
 		s.load = append(s.load, user)
 	}
-	s.loadCaches(ctx)
 }
 
+// loadCaches begins to read what is wanted, unless a read is under way: then it is
+// for the next one.
 func (s *shards) loadCaches(ctx actor.Context) {
-	if !s.begun || s.loading || len(s.load) == 0 {
+	if !s.begun || s.ending || s.loading || s.loadFailed || len(s.load) == 0 {
 		return
 	}
 	s.loading = true
@@ -33,7 +35,7 @@ func (s *shards) loadCaches(ctx actor.Context) {
 		}
 	}
 	s.read(ctx, func(ctx context.Context) any {
-		read.found, read.err = s.system.config.Store.ListSubscriptions(ctx, read.users)
+		read.found, read.err = s.system.caches.list(ctx, read.users)
 		return &loaded{read}
 	})
 }
@@ -54,11 +56,9 @@ func (s *shards) onLoaded(ctx actor.Context, read cacheRead) {
 			s.tell(ctx, r, &supply{subscriptions: read.found[user]})
 		}
 	}
-	if read.err != nil {
+	if s.loadFailed = read.err != nil; s.loadFailed {
 		s.storeFailed(ctx, "read subscriptions", read.err)
-		return
 	}
-	s.loadCaches(ctx)
 }
 
 func (s *shards) onChanged(ctx actor.Context, user push.User) {
@@ -69,7 +69,7 @@ func (s *shards) onChanged(ctx actor.Context, user push.User) {
 	r.changes++
 	if r.present() {
 		s.tell(ctx, r, &invalidate{})
-		s.want(ctx, user, r)
+		s.want(user, r)
 	}
 }
 

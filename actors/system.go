@@ -141,6 +141,7 @@ type System struct {
 	cancelSends context.CancelFunc
 	work        sync.WaitGroup // what runs beside actors
 	workers     workers
+	caches      cacheReads
 	permits     chan struct{} // held by every send under way
 
 	figures figures
@@ -184,6 +185,7 @@ func Start(ctx context.Context, config Config) (*System, error) {
 		permits:  make(chan struct{}, config.SendInFlight),
 		done:     make(chan struct{}),
 	}
+	s.caches.system = s
 	s.released.Store(&last)
 	s.feed.latest.Store(&event)
 	s.figures.since = now
