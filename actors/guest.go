@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,7 +29,7 @@ type guest struct {
 func (g *guest) enter(ctx actor.Context, s *System, name string, produce func() actor.Actor) {
 	g.sent = 0
 	g.leaving = false
-	g.pid = s.spawn(ctx, fmt.Sprintf("%s.%d", name, s.lives.Add(1)), produce)
+	g.pid = s.spawn(ctx, name+"."+strconv.FormatUint(s.lives.Add(1), 10), produce)
 }
 
 // tell sends a counted message, with whom to answer if that is not nil. The

@@ -29,6 +29,7 @@ const (
 type lane struct {
 	system *System
 	key    laneKey
+	name   string // the key's
 	life   uint64 // of this incarnation; a send of an earlier one holds no permit
 
 	queue    []waitingSend
@@ -45,11 +46,11 @@ type lane struct {
 
 type waitingSend struct {
 	from    *actor.PID
-	message push.Message
+	message *push.Message // the carry's own
 }
 
 func newLane(s *System, key laneKey, handled *uint64) *lane {
-	return &lane{system: s, key: key, life: s.lives.Add(1), handled: handled, halted: s.Draining(), gate: newGate(key.kind)}
+	return &lane{system: s, key: key, name: key.String(), life: s.lives.Add(1), handled: handled, halted: s.Draining(), gate: newGate(key.kind)}
 }
 
 func (l *lane) Receive(ctx actor.Context) {
@@ -88,7 +89,7 @@ func (l *lane) Receive(ctx actor.Context) {
 
 func (l *lane) onCarry(ctx actor.Context, c *carry) {
 	*l.handled++
-	l.queue = append(l.queue, waitingSend{from: ctx.Sender(), message: c.message})
+	l.queue = append(l.queue, waitingSend{from: ctx.Sender(), message: &c.message})
 	l.pump(ctx)
 	l.trim(ctx)
 }
@@ -190,12 +191,13 @@ func (l *lane) begin(ctx actor.Context, w waitingSend, now time.Time) {
 		ctx.Send(w.from, &carried{verdict: verdictExpired})
 		return
 	}
-	w.message.TTL = w.message.Notification.ExpiresAt.Sub(now)
+	message := *w.message
+	message.TTL = message.Notification.ExpiresAt.Sub(now)
 	l.inFlight++
 	self, probing := ctx.Self(), l.gate.isShut()
 	l.system.beside(func() {
-		answer := l.perform(w.message)
-		l.system.send(self, &sent{from: w.from, user: w.message.Notification.User, answer: answer, probe: probing, life: l.life})
+		answer := l.perform(message)
+		l.system.send(self, &sent{from: w.from, user: message.Notification.User, answer: answer, probe: probing, life: l.life})
 	})
 }
 
@@ -222,7 +224,7 @@ func (l *lane) perform(message push.Message) (answer *carried) {
 		Notification: message.Notification.ID,
 		User:         message.Notification.User,
 		Subscription: message.Subscription.Digest,
-		Lane:         l.key.String(),
+		Lane:         l.name,
 		Result:       result,
 		Began:        began,
 		Took:         time.Since(began),
@@ -260,14 +262,14 @@ func (l *lane) note(ctx actor.Context, s *sent) {
 		l.looks = 0
 		l.system.after(l.gate.until.Sub(now), ctx.Self(), &probe{})
 		l.system.observe(LanePaused{
-			Lane: l.key.String(), Cause: l.gate.cause.String(), Reason: l.gate.reason(), Until: l.gate.until,
+			Lane: l.name, Cause: l.gate.cause.String(), Reason: l.gate.reason(), Until: l.gate.until,
 		})
 		paused := l.key.event(push.EventLanePaused)
 		paused.Cause, paused.Reason, paused.Next = l.gate.cause.String(), l.gate.reason(), l.gate.until
 		l.system.tell(paused)
 		l.trim(ctx)
 	case opened:
-		l.system.observe(LaneResumed{Lane: l.key.String()})
+		l.system.observe(LaneResumed{Lane: l.name})
 		l.system.tell(l.key.event(push.EventLaneResumed))
 	}
 }

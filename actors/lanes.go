@@ -39,8 +39,9 @@ func (k laneKey) String() string {
 type lanes struct {
 	system *System
 	lanes  map[string]*laneGuest // by name
-	ending bool                  // stopping: who came now would never be told to leave
-	halt   gathering             // of halted, from every lane
+	byKey  map[laneKey]*laneGuest
+	ending bool      // stopping: who came now would never be told to leave
+	halt   gathering // of halted, from every lane
 	timer  *time.Timer
 }
 
@@ -70,6 +71,7 @@ func (l *lanes) Receive(ctx actor.Context) {
 	switch message := ctx.Message().(type) {
 	case *actor.Started:
 		l.lanes = make(map[string]*laneGuest)
+		l.byKey = make(map[laneKey]*laneGuest)
 		l.system.figures.shut.Clear()
 		l.timer = l.system.after(laneIdleAfter, ctx.Self(), &tick{})
 	case *actor.Stopping, *actor.Restarting:
@@ -78,7 +80,7 @@ func (l *lanes) Receive(ctx actor.Context) {
 	case *carry:
 		l.pass(ctx, message.key, message)
 	case *withdraw:
-		if l.lanes[message.key.String()] != nil {
+		if l.byKey[message.key] != nil {
 			l.pass(ctx, message.key, message)
 		}
 	case *reconsider:
@@ -104,11 +106,11 @@ func (l *lanes) Receive(ctx actor.Context) {
 
 // pass hands a message on to its lane, with the sender to answer to.
 func (l *lanes) pass(ctx actor.Context, key laneKey, message any) {
-	name := key.String()
-	lane := l.lanes[name]
+	lane := l.byKey[key]
 	if lane == nil {
 		lane = &laneGuest{key: key}
-		l.lanes[name] = lane
+		name := key.String()
+		l.lanes[name], l.byKey[key] = lane, lane
 		l.open(ctx, name, lane)
 	}
 	if !lane.present() {
@@ -146,6 +148,7 @@ func (l *lanes) onTerminated(ctx actor.Context, t *actor.Terminated) {
 	l.system.figures.shut.Delete(name)
 	if len(lane.held) == 0 {
 		delete(l.lanes, name)
+		delete(l.byKey, lane.key)
 		return
 	}
 	l.open(ctx, name, lane)

@@ -1,9 +1,9 @@
 package actors
 
 import (
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -313,7 +313,7 @@ func (u *user) start(ctx actor.Context, b *branch) {
 	u.last++
 	b.generation = u.last
 	sub, generation := b.subscription, b.generation
-	name := fmt.Sprintf("%s.%d", branchName(sub), generation)
+	name := branchName(sub) + "." + strconv.Itoa(generation)
 	b.pid = u.system.spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
 	for _, work := range b.work {
 		ctx.Send(b.pid, &send{notification: work.notification, before: b.last(work)})
@@ -321,7 +321,7 @@ func (u *user) start(ctx actor.Context, b *branch) {
 }
 
 func branchName(sub push.Subscription) string {
-	return fmt.Sprintf("%s-%s", sub.Kind, sub.Digest.Short())
+	return sub.Kind.String() + "-" + sub.Digest.Short()
 }
 
 // onConcluded passes a delivery on to the journal.
