@@ -96,6 +96,9 @@ var secretLike = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*:\\?/\\?/[^\s"'<>]*|
 // presentable makes a text of a push service fit to be shown: printable, on one
 // line, short, and without the endpoint or anything that looks like a secret.
 func presentable(text string, target *url.URL) string {
+	if text == "" {
+		return "" // as after most messages
+	}
 	for _, part := range secretsOf(target) {
 		text = strings.ReplaceAll(text, part, "…")
 	}

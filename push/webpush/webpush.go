@@ -285,6 +285,13 @@ func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header 
 	return result
 }
 
+// Values of headers that are the same in every request, and never changed.
+var (
+	aes128gcm   = []string{"aes128gcm"}
+	octetStream = []string{"application/octet-stream"}
+	userAgent   = []string{"belfry"}
+)
+
 // headerOf builds the header of a request. It is not changed by sending, so a
 // second request may use it again.
 //
@@ -295,12 +302,12 @@ func (p *Provider) post(ctx context.Context, target *url.URL, free bool, header 
 func headerOf(message push.Message, authorization string, target *url.URL, payload []byte) http.Header {
 	header := http.Header{
 		"Authorization":    {authorization},
-		"Content-Encoding": {"aes128gcm"},
-		"Content-Type":     {"application/octet-stream"},
+		"Content-Encoding": aes128gcm,
+		"Content-Type":     octetStream,
 		"Ttl":              {ttl(message.TTL)},
 		"Topic":            {message.Notification.Topic()},
 		"Urgency":          {message.Notification.Urgency.String()},
-		"User-Agent":       {"belfry"},
+		"User-Agent":       userAgent,
 	}
 	switch host := target.Hostname(); {
 	case within(host, "notify.windows.com"):
