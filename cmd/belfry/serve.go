@@ -38,6 +38,7 @@ func (c *serveCommand) Run(ctx context.Context, to streams) error {
 		fmt.Fprintln(to.out, "The configuration is fine, and the database can be reached.")
 		return db.Close()
 	}
+	boundMemory()
 	log := c.logger(to.err)
 	front, err := c.listen(log)
 	if err != nil {
