@@ -8,7 +8,7 @@ COVERED  := ./push/... ./actors/... ./store/...
 COVERAGE := 80
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo-apns test unit race memory torture soak browser cover lint fmt generate fuzz fuzz-short bench deps clean
+.PHONY: help build run demo-apns test unit race memory torture soak browser cover lint fmt generate fuzz fuzz-short bench bench-check benchmarks deps clean
 
 help: ## List the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ run: build ## Build and serve on http://127.0.0.1:8080, with a demo page
 demo-apns: build ## Show an APNs push arriving, at a simulator on this machine
 	.ci/demo-apns $(BIN)
 
-test: deps lint race fuzz-short memory cover ## Everything: lint, unit, both stores, race, real browser, a little fuzzing, memory, coverage
+test: deps lint race fuzz-short memory bench-check cover ## Everything: lint, unit, both stores, race, real browser, a little fuzzing, memory, every benchmark once, coverage
 
 unit: ## The quick tests: no browser, no PostgreSQL needed
 	BELFRY_SKIP_BROWSER=1 $(GO) test -short ./...
@@ -51,6 +51,7 @@ lint: ## gofmt, go vet, staticcheck
 		if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
+	cd bench && $(GO) vet ./... && $(GO) tool -modfile=../tools.mod staticcheck ./...
 
 fmt: ## Format the code
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
@@ -64,7 +65,13 @@ fuzz: ## Fuzz every decoder for a short while
 fuzz-short: ## Fuzz every decoder for a second
 	.ci/fuzz 1s
 
-bench: ## Go benchmarks, with allocations
+bench: deps ## Measure Belfry beside what one would use instead, in some eight minutes; writes docs/benchmarks.md
+	cd bench && $(GO) run . --markdown ../docs/benchmarks.md
+
+bench-check: deps ## See that every benchmark works, in a minute or two; its figures mean nothing
+	cd bench && $(GO) run . --quick
+
+benchmarks: ## Go's benchmarks beside the code, with allocations, for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem ./push/... ./store/... ./actors/...
 
 deps: ## Install what the tests need and is absent: PostgreSQL's server, Firefox

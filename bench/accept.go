@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/belfryhq/belfry/actors"
 	"github.com/belfryhq/belfry/push"
 	"github.com/belfryhq/belfry/store"
@@ -53,7 +55,7 @@ func runAccept(ctx context.Context, b *bench) error {
 		start("SQLite, a row each, 64", "accept-rows", fewCallers, inFile, rowEach),
 	}
 	for _, callers := range []int{fewCallers, manyCallers} {
-		of := fmt.Sprintf(", %d", callers)
+		of := ", " + humanize.Comma(int64(callers))
 		starts = append(starts,
 			start("Belfry on PostgreSQL"+of, "accept-belfry", callers, inPostgres, ""),
 			start("Belfry on SQLite"+of, "accept-belfry", callers, inFile, ""),

@@ -90,10 +90,14 @@ type verdict struct {
 // judge holds what was found to the goals that it says something about.
 func (b *bench) judge() (all []verdict) {
 	of := func(scenario, contender, figure string) float64 {
-		for _, s := range b.found[scenario] {
+		found, ran := b.found[scenario]
+		for _, s := range found {
 			if s.Contender == contender {
 				return s.median(figure)
 			}
+		}
+		if ran {
+			b.notes = append(b.notes, fmt.Sprintf("%s: there is no %q of %q, which a goal needs", scenario, figure, contender))
 		}
 		return 0
 	}
