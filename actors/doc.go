@@ -16,7 +16,8 @@
 //	   └─ <app>:<name>                 webhook.go       sends an app's events to a URL, in order
 //
 // messages.go is the whole protocol, supervisor.go what the root and the registry are made of, guest.go
-// how a parent sees a child that comes and goes, gate.go how a lane learns from its results. What is too
+// how a parent sees a child that comes and goes, gate.go how a lane learns from its results, caches.go how
+// subscriptions are read for all ranges together, mailbox.go and workers.go what actors run on. What is too
 // much for one file stands beside it: journal_group.go what is one transaction, journal_events.go what
 // becomes an event in an app's feed, shards_window.go how work comes in, shards_due.go how parked work
 // comes back, shards_inspect.go how a range shows its users, user_rest.go how a user leaves a subscription
@@ -76,5 +77,6 @@
 //
 // Only this package imports protoactor-go. Not used of it, because measured to lose messages or
 // to race: ReceiveTimeout, Stash, bounded mailboxes, Poison, its back-off strategy and
-// dead letters as a detector of loss.
+// dead letters as a detector of loss; nor, because measured to cost a fifth of the time and a third of the
+// memory, its dispatcher and mailbox.
 package actors

@@ -51,6 +51,7 @@ func runAccept(ctx context.Context, b *bench) error {
 	inFile := func() (database, error) { return b.newFile() }
 	starts := []func() (contender, error){
 		start("bare unnest, 2 connections", "accept-rows", 2, inPostgres, rowsRaw),
+		start("the same into Belfry's tables", "accept-rows", 2, inPostgres, rowsOwn),
 		start("PostgreSQL, a row each, 1,024", "accept-rows", manyCallers, inPostgres, rowEach),
 		start("SQLite, a row each, 64", "accept-rows", fewCallers, inFile, rowEach),
 	}
@@ -208,6 +209,7 @@ func (f *bareFile) close() error {
 const (
 	rowEach = "a row in each transaction"
 	rowsRaw = "as many in each INSERT as is quick"
+	rowsOwn = "likewise, into Belfry's own tables: what the database can do of what is asked of it"
 )
 
 // rows inserts rows into a plain table: no pending work, no partitions, nothing
@@ -248,7 +250,7 @@ func (r *rows) openFile(ctx context.Context) error {
 
 func (r *rows) openPostgres(ctx context.Context) error {
 	conns := int32(16)
-	if r.settings.Mode == rowsRaw {
+	if r.settings.Mode != rowEach {
 		conns, r.each = int32(r.settings.Callers), rawBatch
 	}
 	pool, err := r.settings.pool(ctx, conns)
@@ -268,8 +270,22 @@ func (r *rows) openPostgres(ctx context.Context) error {
 			row := rowNumber(call*r.each + i)
 			ids[i], apps[i], users[i], contents[i], at[i] = row.id, row.app, row.user, row.content, row.at
 		}
+		if r.settings.Mode == rowsOwn {
+			_, err := pool.Exec(ctx, `WITH n AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[]) AS n (id, app, usr, content, at)),
+				p AS (INSERT INTO pending (id, app, usr, shard) SELECT id, app, usr, 0 FROM n)
+				INSERT INTO notifications (id, app, usr, content, urgency, collapse_key, accepted_at, expires_at) SELECT id, app, usr, content, 0, '', at, at FROM n`,
+				ids, apps, users, contents, at)
+			return err
+		}
 		_, err := pool.Exec(ctx, `INSERT INTO kept SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[])`, ids, apps, users, contents, at)
 		return err
+	}
+	if r.settings.Mode == rowsOwn {
+		db, err := r.settings.open(ctx) // makes the tables
+		if err != nil {
+			return err
+		}
+		return db.Close()
 	}
 	_, err = pool.Exec(ctx, `CREATE TABLE kept (id uuid PRIMARY KEY, app text, usr text, content bytea, at timestamptz)`)
 	return err

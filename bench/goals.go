@@ -46,6 +46,7 @@ const (
 	liteFew, liteMany   = "Belfry on SQLite, 64", "Belfry on SQLite, 1,024"
 	fileFew, fileMany   = "file, append and sync, 64", "file, append and sync, 1,024"
 	bare                = "bare unnest, 2 connections"
+	bareOwn             = "the same into Belfry's tables"
 	eachOnPg, eachOnSQL = "PostgreSQL, a row each, 1,024", "SQLite, a row each, 64"
 )
 
@@ -62,6 +63,7 @@ var goals = []goal{
 	atMost(2, "apns: connections", plain("apns", "Belfry", connections)),
 	atLeast(0.6, "accept, PostgreSQL: rate / bare unnest, 1,024 callers", within("accept", pgMany, bare, rate)),
 	atLeast(0.6, "accept, PostgreSQL: rate / bare unnest, 64 callers", within("accept", pgFew, bare, rate)),
+	atLeast(0.6, "accept, PostgreSQL: rate / bare unnest of the same rows, 1,024 callers", within("accept", pgMany, bareOwn, rate)),
 	atLeast(0.5, "accept, SQLite: rate / bare file, 1,024 callers", within("accept", liteMany, fileMany, rate)),
 	atLeast(0.5, "accept, SQLite: rate / bare file, 64 callers", within("accept", liteFew, fileFew, rate)),
 	atLeast(5, "accept, PostgreSQL: rate / a row each, 1,024 callers", within("accept", pgMany, eachOnPg, rate)),
