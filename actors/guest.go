@@ -26,10 +26,10 @@ type guest struct {
 }
 
 // enter spawns the next generation.
-func (g *guest) enter(ctx actor.Context, s *System, name string, produce func() actor.Actor) {
+func (g *guest) enter(ctx actor.Context, s *System, name string, props *actor.Props) {
 	g.sent = 0
 	g.leaving = false
-	g.pid = s.spawn(ctx, name+"."+strconv.FormatUint(s.lives.Add(1), 10), produce)
+	g.pid = spawn(ctx, name+"."+strconv.FormatUint(s.lives.Add(1), 10), props)
 }
 
 // tell sends a counted message, with whom to answer if that is not nil. The

@@ -132,7 +132,7 @@ func (l *lanes) onReconsider(ctx actor.Context, r *reconsider) {
 
 func (l *lanes) open(ctx actor.Context, name string, lane *laneGuest) {
 	key, handled := lane.key, new(uint64)
-	lane.enter(ctx, l.system, name, func() actor.Actor { return newLane(l.system, key, handled) })
+	lane.enter(ctx, l.system, name, l.system.props(func() actor.Actor { return newLane(l.system, key, handled) }))
 }
 
 func (l *lanes) onDrained(ctx actor.Context, answer *drained) {

@@ -37,6 +37,12 @@ type shards struct {
 	own    push.ShardRange
 	users  map[push.User]*resident
 
+	// All users share these, a tenth of what one of them would take: they make the
+	// user that is entering, at once, and none a second time, for users do not
+	// start anew in place.
+	userProps *actor.Props
+	entering  push.User
+
 	begun bool // the journal has committed what an earlier incarnation's users recorded
 
 	window  map[push.ID]place // handed out and not finished
@@ -134,7 +140,9 @@ type (
 )
 
 func newShards(s *System, own push.ShardRange) *shards {
-	return &shards{system: s, own: own, life: s.lives.Add(1)}
+	made := &shards{system: s, own: own, life: s.lives.Add(1)}
+	made.userProps = s.props(func() actor.Actor { return newUser(s, made.entering) })
+	return made
 }
 
 // ofLife is a message of a range to itself.
@@ -336,7 +344,8 @@ func (s *shards) tell(ctx actor.Context, r *resident, message any) {
 }
 
 func (s *shards) enter(ctx actor.Context, user push.User, r *resident) {
-	r.enter(ctx, s.system, userName(user), func() actor.Actor { return newUser(s.system, user) })
+	s.entering = user
+	r.enter(ctx, s.system, userName(user), s.userProps)
 	s.want(user, r)
 }
 

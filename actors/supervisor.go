@@ -89,7 +89,7 @@ func (v *supervisor) onStarted(ctx actor.Context) {
 	v.children = nil
 	for _, spec := range v.specs {
 		v.failures[spec.name] = &failures{}
-		v.children = append(v.children, v.system.spawn(ctx, spec.name, spec.produce))
+		v.children = append(v.children, spawn(ctx, spec.name, v.system.props(spec.produce)))
 	}
 }
 
@@ -132,15 +132,15 @@ func (v *supervisor) onInspect(ctx actor.Context, ask *inspect) {
 }
 
 // spawn starts a child whose name is known to be free.
-func (s *System) spawn(ctx actor.Context, name string, produce func() actor.Actor) *actor.PID {
-	pid, err := ctx.SpawnNamed(s.props(produce), name)
+func spawn(ctx actor.Context, name string, props *actor.Props) *actor.PID {
+	pid, err := ctx.SpawnNamed(props, name)
 	if err != nil {
 		panic(fmt.Errorf("spawn %s/%s: %w", ctx.Self().Id, name, err))
 	}
 	return pid
 }
 
-// props are how an actor is run.
+// props are how an actor is made and run. An actor holds on to its own.
 func (s *System) props(produce func() actor.Actor) *actor.Props {
 	return actor.PropsFromProducer(produce, actor.WithMailbox(newMailbox), actor.WithDispatcher(&s.workers))
 }

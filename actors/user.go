@@ -32,7 +32,7 @@ type user struct {
 	current  bool // the cache is what the store says
 	branches map[push.Digest]*branch
 	waiting  []*deliver            // for the cache
-	open     map[push.ID]*openWork // in hand and not finished
+	open     map[push.ID]*openWork // in hand and not finished; nil without any
 	handled  uint64                // counted messages
 	last     int                   // generation of a subscription: names are never used twice
 	ending   bool                  // stopping: who came now would never be told to leave
@@ -78,7 +78,6 @@ func newUser(s *System, key push.User) *user {
 		system:   s,
 		key:      key,
 		branches: make(map[push.Digest]*branch),
-		open:     make(map[push.ID]*openWork),
 	}
 }
 
@@ -238,6 +237,9 @@ func (u *user) fanOut(ctx actor.Context, d *deliver) {
 		return
 	}
 	work := &openWork{notification: d.notification, left: len(targets), cancelled: len(d.askers) > 0}
+	if u.open == nil {
+		u.open = make(map[push.ID]*openWork)
+	}
 	u.open[d.notification.ID] = work
 	for _, b := range targets {
 		work.left-- // until it is given to b
@@ -314,7 +316,7 @@ func (u *user) start(ctx actor.Context, b *branch) {
 	b.generation = u.last
 	sub, generation := b.subscription, b.generation
 	name := branchName(sub) + "." + strconv.Itoa(generation)
-	b.pid = u.system.spawn(ctx, name, func() actor.Actor { return newSubscription(u.system, sub, generation) })
+	b.pid = spawn(ctx, name, u.system.props(func() actor.Actor { return newSubscription(u.system, sub, generation) }))
 	for _, work := range b.work {
 		ctx.Send(b.pid, &send{notification: work.notification, before: b.last(work)})
 	}
@@ -403,9 +405,17 @@ func (u *user) close(ctx actor.Context, work *openWork, delivery push.Delivery, 
 	delete(work.live, delivery.Subscription)
 	finished := work.left == 0 && len(work.off) == 0
 	if finished {
-		delete(u.open, work.notification.ID)
+		u.putDown(work)
 	}
 	u.recordEnd(ctx, work.notification, &record{user: u.key, delivery: delivery, registered: registered, finished: finished, events: events})
+}
+
+// putDown takes a notification out of hand. Most users have one now and then, so
+// nothing is kept for the next.
+func (u *user) putDown(work *openWork) {
+	if delete(u.open, work.notification.ID); len(u.open) == 0 {
+		u.open = nil
+	}
 }
 
 // conclude records what became of a notification at a branch that holds it no

@@ -169,7 +169,7 @@ func (u *user) letGo(ctx actor.Context, work *openWork) {
 		return
 	}
 	if work.parked {
-		delete(u.open, work.notification.ID)
+		u.putDown(work)
 		ctx.Send(ctx.Parent(), &left{from: ctx.Self(), user: u.key, id: work.notification.ID, until: work.until})
 		u.fetchMore(ctx)
 	}

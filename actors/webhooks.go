@@ -241,7 +241,7 @@ func (w *webhooks) takeUp(ctx actor.Context, app string, found []store.Webhook) 
 
 func (w *webhooks) open(ctx actor.Context, name string, g *webhookGuest) {
 	webhook := g.webhook
-	g.enter(ctx, w.system, name, func() actor.Actor { return newWebhook(w.system, w.slots, w.reads, webhook) })
+	g.enter(ctx, w.system, name, w.system.props(func() actor.Actor { return newWebhook(w.system, w.slots, w.reads, webhook) }))
 }
 
 func (w *webhooks) remove(ctx actor.Context, name string, g *webhookGuest) {
