@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/belfryhq/belfry/push"
@@ -45,8 +46,17 @@ func (c *cacheReads) list(ctx context.Context, users []push.User) (map[push.User
 	case <-ask.done:
 		return ask.found, ask.err
 	case <-ctx.Done():
+		c.leave(ask)
 		return nil, ctx.Err()
 	}
+}
+
+// leave takes back a question: who asked will ask again, and what is slow is not
+// to be asked twice.
+func (c *cacheReads) leave(ask *cacheAsk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = slices.DeleteFunc(c.waiting, func(other *cacheAsk) bool { return other == ask })
 }
 
 // read answers until nobody waits.

@@ -98,12 +98,16 @@ func TestCacheReads_TellEachThatTheStoreFailed(t *testing.T) {
 
 func TestCacheReads_WaitNoLongerThanWhoAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reads := newCacheReads(&slowQueries{})
+		db := &slowQueries{}
+		reads := newCacheReads(db)
+		go reads.list(t.Context(), usersFrom(9, 1)) //nolint:errcheck // it keeps the store busy
+		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		_, err := reads.list(ctx, usersFrom(0, 1))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		reads.system.work.Wait()
+		require.Len(t, db.queries, 1, "nobody wants the other one any more")
 		reads.system.workers.close()
 	})
 }

@@ -172,6 +172,7 @@ func (s *shards) Receive(ctx actor.Context) {
 		case message.life != s.life:
 		case message.forgotten != s.forgotten:
 			s.discard(ctx, message.message)
+			s.loadCaches(ctx)
 		default:
 			s.receive(ctx, message.message)
 		}

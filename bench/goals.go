@@ -94,7 +94,7 @@ func (b *bench) judge() (all []verdict) {
 	of := func(scenario, contender, figure string) float64 {
 		found, ran := b.found[scenario]
 		for _, s := range found {
-			if s.Contender == contender {
+			if s.Contender == contender && len(s.Rounds[figure]) > 0 {
 				return s.median(figure)
 			}
 		}

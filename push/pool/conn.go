@@ -17,16 +17,11 @@ type Conn struct {
 	answered bool      // it has answered a request
 	limit    int       // the most requests that it was seen to have room for
 	retired  bool      // it gets no more requests, and is closed with the last answer
+	closed   bool
 }
 
 // Identity is that of all its requests.
 func (c *Conn) Identity() string { return c.identity }
-
-func (c *Conn) closeIfDone() {
-	if c.retired && c.underWay == 0 {
-		c.conn.Close()
-	}
-}
 
 // reserve takes room for a request, if there is any.
 func (c *Conn) reserve() bool {

@@ -18,10 +18,9 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"net/http"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +90,9 @@ type Pool struct {
 	dials    sync.WaitGroup
 	failure  error // of the last dial that failed; nil after one that did not
 	failedAt time.Time
+	draining int         // connections that get no more requests, and have some
 	sweeper  *time.Timer // nil while nothing is open
+	later    *time.Timer // serves the line; nil while it is not set
 	closed   bool
 }
 
@@ -230,16 +231,31 @@ func (p *Pool) serve() {
 // so that nobody's giving up ends it. Before that, it is to be known what the latest
 // one is good for. The mutex is held.
 func (p *Pool) dialIfUseful() {
-	if len(p.line) == 0 || p.dialing || p.failing() || len(p.open) >= p.config.Size {
-		return
-	}
 	now := p.config.Now()
-	if slices.ContainsFunc(p.open, func(c *Conn) bool { return !c.answered && now.Sub(c.madeAt) < anotherAfter }) {
-		time.AfterFunc(anotherAfter, p.wake)
+	switch {
+	case len(p.line) == 0 || p.dialing || len(p.open) >= p.config.Size:
+	case len(p.open)+p.draining >= 2*p.config.Size: // or a host could have any number, by ending each after a few requests
+	case p.failing():
+		p.serveIn(RedialAfter)
+	case slices.ContainsFunc(p.open, func(c *Conn) bool { return !c.answered && now.Sub(c.madeAt) < anotherAfter }):
+		p.serveIn(anotherAfter)
+	default:
+		p.dialing = true
+		p.dials.Go(p.dial)
+	}
+}
+
+// serveIn has the line served when some time has passed, or before. The mutex is held.
+func (p *Pool) serveIn(d time.Duration) {
+	if p.later != nil || p.closed {
 		return
 	}
-	p.dialing = true
-	p.dials.Go(p.dial)
+	p.later = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.later = nil
+		p.serve()
+	})
 }
 
 func (p *Pool) dial() {
@@ -306,7 +322,7 @@ func (p *Pool) give(c *Conn, err error) {
 	if unprocessed(err) {
 		p.retire(c)
 	}
-	c.closeIfDone()
+	p.closeIfDone(c)
 	if len(p.line) > 0 {
 		p.serve()
 	}
@@ -327,8 +343,10 @@ func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
 	p.retireAll()
-	if p.sweeper != nil {
-		p.sweeper.Stop()
+	for _, timer := range []*time.Timer{p.sweeper, p.later} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	p.mu.Unlock()
 	p.end()
@@ -343,30 +361,41 @@ func (p *Pool) retireAll() {
 
 // retire takes a connection out of the pool. The mutex is held.
 func (p *Pool) retire(c *Conn) {
+	if c.retired {
+		return
+	}
 	p.open = slices.DeleteFunc(p.open, func(other *Conn) bool { return other == c })
 	c.retired = true
-	c.closeIfDone()
+	p.draining++
+	p.closeIfDone(c)
+}
+
+func (p *Pool) closeIfDone(c *Conn) {
+	if c.retired && c.underWay == 0 && !c.closed {
+		c.closed = true
+		p.draining--
+		c.conn.Close()
+	}
 }
 
 // unprocessed tells whether the host has certainly not processed a request, so that
 // it can be sent again at once (RFC 9113 §8.7): its stream was refused, or is beyond
 // the last one that GOAWAY names, or there was no connection any more. net/http
-// does not export these errors; its text for the GOAWAY that leaves a request in
-// doubt is another.
+// does not export these errors. They are told by their whole text, for others quote
+// what the host said.
 func unprocessed(err error) bool {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return false
 	}
-	text := err.Error()
-	for _, certain := range []string{
-		"client conn not usable", "graceful shutdown GOAWAY", "REFUSED_STREAM", "server closed idle connection",
-	} {
-		if strings.Contains(text, certain) {
-			return true
-		}
+	switch text := err.Error(); text {
+	case "http2: client conn not usable", "http2: Transport received Server's graceful shutdown GOAWAY", "http: server closed idle connection":
+		return true
+	default:
+		return refusedStream.MatchString(text)
 	}
-	return false
 }
+
+var refusedStream = regexp.MustCompile(`^stream error: stream ID [0-9]+; REFUSED_STREAM(; received from peer)?$`)
 
 // Conns are the connections that requests may go out on, for who looks at them.
 func (p *Pool) Conns() []*http.ClientConn {

@@ -222,6 +222,75 @@ func TestDo_DialsAHostThatIsAwayOnceForAll(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// One connection hangs, and the next one cannot be had at first.
+func TestDo_DialsAgainForThoseInLineAfterADialFailed(t *testing.T) {
+	release := make(chan struct{})
+	h := serve(t, 0, release)
+	var dials atomic.Int64
+	p := h.pool(t, func(c *Config) {
+		c.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials.Add(1) == 2 {
+				return nil, errors.New("reset")
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+	})
+	require.Zero(t, h.getMany(t.Context(), p, 1)())
+	hanging := h.getMany(t.Context(), p, 1)
+	eventually(t, func() bool { return h.asked.Load() == 2 }, "it hangs")
+	require.Zero(t, h.getMany(t.Context(), p, 1)(), "it has the third connection, whose first request is answered")
+	require.EqualValues(t, 3, dials.Load())
+	close(release)
+	require.Zero(t, hanging())
+}
+
+// A host that ends each connection after a request, and answers none of the others on it.
+func TestDo_HasABoundedNumberOfConnectionsThatEnd(t *testing.T) {
+	release := make(chan struct{})
+	h := serve(t, 3, nil)
+	h.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.asked.Add(1)%2 == 0 {
+			<-release
+			return
+		}
+		w.Header().Set("Connection", "close") // GOAWAY
+	})
+	p := h.pool(t, func(c *Config) { c.Size = 2 })
+	ctx, end := context.WithTimeout(t.Context(), time.Second)
+	defer end()
+	finished := h.getMany(ctx, p, 64)
+	most := 0
+	for ctx.Err() == nil {
+		p.mu.Lock()
+		most = max(most, p.draining+len(p.open))
+		p.mu.Unlock()
+	}
+	close(release)
+	finished()
+	require.LessOrEqual(t, most, 4)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.Zero(t, p.draining)
+}
+
+func TestUnprocessed_IsWhatNetHTTPSaysAndNoHost(t *testing.T) {
+	for text, want := range map[string]bool{
+		"http2: client conn not usable":                                                                         true,
+		"http2: Transport received Server's graceful shutdown GOAWAY":                                           true,
+		"http: server closed idle connection":                                                                   true,
+		"stream error: stream ID 17; REFUSED_STREAM":                                                            true,
+		"stream error: stream ID 17; REFUSED_STREAM; received from peer":                                        true,
+		"stream error: stream ID 17; INTERNAL_ERROR; received from peer":                                        false,
+		`malformed HTTP status code "REFUSED_STREAM"`:                                                           false,
+		`http2: server sent GOAWAY and closed the connection; LastStreamID=1, ErrCode=REFUSED_STREAM, debug=""`: false,
+		`http2: server sent GOAWAY; debug="http2: client conn not usable"`:                                      false,
+		"context canceled": false,
+	} {
+		require.Equal(t, want, unprocessed(errors.New(text)), text)
+	}
+	require.False(t, unprocessed(nil))
+}
+
 func TestDo_HasOneIdentityOnEachConnection(t *testing.T) {
 	h := serve(t, 10, nil)
 	identity := "one"

@@ -10,7 +10,7 @@ import (
 
 // maxOrigins bounds the push services to which connections are kept, for they are
 // of strangers' choosing.
-const maxOrigins = 256
+const maxOrigins = 128
 
 // origin is what connections are shared for. Those that were made freely, for an
 // app that may go there, never carry what another app sends.
