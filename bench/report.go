@@ -175,9 +175,9 @@ func (r report) markdown(path string) error {
 	fmt.Fprintf(&page, "# Benchmarks\n\nMade by `make bench` in %s, on %s. Every figure is the median of %d rounds that alternate, with the least and the most in\nparentheses; `memory` is measured once. "+
 		"What is compared was measured in the same run. CPU is that of the measured process alone: push services, PostgreSQL and\ncallers over HTTP are processes of their own.\n\n", r.Took, m.Date, r.Rounds)
 	fmt.Fprintf(&page, "%d cores (%s), %.0f GB, %s, %s. Belfry %s.\n", m.Cores, m.CPU, m.MemoryGB, m.System, m.Go, m.Belfry)
-	fmt.Fprintf(&page, "%s.\n\n## Goals\n\n| goal | wanted | measured | holds |\n|---|---|---|---|\n", strings.Join(m.Versions, ", "))
+	fmt.Fprintf(&page, "%s.\n\n## Goals\n\n| goal | wanted | measured | holds | what stands in the way |\n|---|---|---|---|---|\n", strings.Join(m.Versions, ", "))
 	for _, v := range r.Verdicts {
-		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", v.Goal, v.Wanted, short(v.Measured), yes(v.Holds))
+		fmt.Fprintf(&page, "| %s | %s | %s | %s | %s |\n", v.Goal, v.Wanted, short(v.Measured), yes(v.Holds), v.Limits)
 	}
 	for _, s := range scenarios {
 		all := r.Scenarios[s.name]

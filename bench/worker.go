@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -151,9 +152,13 @@ func (s sample) figures() figures {
 // workerArgument makes this program a worker.
 const workerArgument = "worker"
 
+// garbage is as in the real program, for all contenders in Go.
+const garbage = 200
+
 // work is a worker's main: the job's name, and its settings as JSON.
 func work(args []string) error {
 	ctx := context.Background()
+	debug.SetGCPercent(garbage)
 	answers := json.NewEncoder(os.Stdout)
 	job, err := openJob(ctx, args)
 	if err != nil {
