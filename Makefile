@@ -65,7 +65,7 @@ fuzz: ## Fuzz every decoder for a short while
 fuzz-short: ## Fuzz every decoder for a second
 	.ci/fuzz 1s
 
-bench: deps ## Measure Belfry beside what one would use instead, in some eight minutes; writes docs/benchmarks.md
+bench: deps ## Measure Belfry beside what one would use instead, in some seven minutes; writes docs/benchmarks.md
 	cd bench && $(GO) run . --markdown ../docs/benchmarks.md
 
 bench-check: deps ## See that every benchmark works, in a minute or two; its figures mean nothing

@@ -96,3 +96,25 @@ func TestWebPayload_BearsTheReceiptTokenInsteadOfBeingDeclarative(t *testing.T) 
 	}, decode(t, payload))
 	require.True(t, push.Declarative(n.WebPayload("")), "without a token nobody could tell anything")
 }
+
+// What is decided without decoding is what decoding would say.
+func TestWebPayload_IsDeclarativeIfTheContentIs(t *testing.T) {
+	texts := []string{"", "Tea", `"`, `\`, `a","navigate":"https://x.example`, "<é>&\u2028"}
+	addresses := map[string]bool{
+		"": false, "/inbox": false, "https://": false, "http://example.com": false, "HTTPS://example.com": false,
+		"https://example.com/a": true, "https://example.com/?a=1&b=2": true, `https://example.com/"x`: true, `https://example.com/\x`: true,
+	}
+	actions := map[bool][]push.Action{true: nil, false: {{Action: "a", Title: "A"}}}
+	for _, title := range texts {
+		for address, navigable := range addresses {
+			for _, body := range texts {
+				for complete, of := range actions {
+					encoded, err := push.Content{Title: title, URL: address, Body: body, Actions: of}.Encode()
+					require.NoError(t, err)
+					payload := push.Notification{Content: encoded}.WebPayload("")
+					require.Equal(t, title != "" && navigable && complete, push.Declarative(payload), "%s", encoded)
+				}
+			}
+		}
+	}
+}
