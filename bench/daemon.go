@@ -198,26 +198,42 @@ func (d *daemon) notify(ctx context.Context, n notification) error {
 
 // metric is a metric of its own, with all labels added up; or of one label's value.
 func (d *daemon) metric(ctx context.Context, name string, label ...string) (total float64, err error) {
-	text, err := d.call(ctx, http.MethodGet, "/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	if err != nil {
-		return 0, err
-	}
-	family, ok := families[name]
-	if !ok {
-		return 0, fmt.Errorf("there is no metric %s", name)
-	}
-	for _, m := range family.GetMetric() {
+	all, err := d.metrics(ctx, name)
+	for _, m := range all {
 		isIt := func(l *dto.LabelPair) bool { return l.GetName() == label[0] && l.GetValue() == label[1] }
 		if len(label) == 0 || slices.ContainsFunc(m.GetLabel(), isIt) {
 			total += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
-	return total, nil
+	return total, err
+}
+
+// observed is what a histogram saw: how often, and how much together.
+func (d *daemon) observed(ctx context.Context, name string) (count, sum float64, err error) {
+	all, err := d.metrics(ctx, name)
+	for _, m := range all {
+		count += float64(m.GetHistogram().GetSampleCount())
+		sum += m.GetHistogram().GetSampleSum()
+	}
+	return count, sum, err
+}
+
+// metrics are those of a name, one for each combination of labels.
+func (d *daemon) metrics(ctx context.Context, name string) ([]*dto.Metric, error) {
+	text, err := d.call(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	family, ok := families[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no metric %s", name)
+	}
+	return family.GetMetric(), nil
 }
 
 // settled waits until the push service has taken so many, and all outcomes are stored.

@@ -103,6 +103,10 @@ type quiet struct {
 // service when it had each. Both go by the clock of this machine.
 func (q *quiet) round(ctx context.Context, d time.Duration) (figures, error) {
 	first := q.sent
+	commits, waited, err := q.observed(ctx, "belfry_commit_seconds")
+	if err != nil {
+		return nil, err
+	}
 	var posted []time.Time
 	for began := time.Now(); time.Since(began) < d; {
 		time.Sleep(time.Duration(5+rand.N(10)) * time.Millisecond)
@@ -127,5 +131,12 @@ func (q *quiet) round(ctx context.Context, d time.Duration) (figures, error) {
 		took[i] = entry.At.Sub(posted[i])
 	}
 	found, err := sampleOf(took, time.Second)
-	return figures{p50: found.P50Millis, p99: found.P99Millis}, err
+	if err != nil {
+		return nil, err
+	}
+	committed, waitedNow, err := q.observed(ctx, "belfry_commit_seconds")
+	return figures{p50: found.P50Millis, p99: found.P99Millis, commitMS: (waitedNow - waited) / (committed - commits) * 1000}, err
 }
+
+// commitMS is how long a commit took of that, on average.
+const commitMS = "ms a commit"
