@@ -35,17 +35,23 @@ func (c *Conn) reserve() bool {
 // ended tells whether a connection is broken, or the host has sent GOAWAY: then it
 // has no room although it holds nothing, or fewer requests than it had room for.
 // What it holds does not tell how much that is, for net/http counts a request that
-// was cancelled until the host is known to have heard of it, for a moment twice.
+// was cancelled until the host is known to have heard of it, for a moment twice. That
+// moment may fall between two questions, but GOAWAY stays: so it is asked a few times.
 func (c *Conn) ended() bool {
 	if c.conn.Err() != nil {
 		return true
 	}
-	before := c.conn.InFlight() // nobody reserves meanwhile, for the pool's mutex is held
-	available := c.conn.Available()
-	if c.answered {
-		c.limit = max(c.limit, available)
+	for range 3 {
+		before := c.conn.InFlight() // nobody reserves meanwhile, for the pool's mutex is held
+		available := c.conn.Available()
+		if c.answered {
+			c.limit = max(c.limit, available)
+		}
+		if available > 0 || before > 0 && before >= c.limit {
+			return false
+		}
 	}
-	return available == 0 && (before == 0 || before < c.limit)
+	return true
 }
 
 // exchange makes the request, for which room is reserved, and reads the answer.
