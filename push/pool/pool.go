@@ -155,7 +155,11 @@ func (p *Pool) take(ctx context.Context) (*Conn, error) {
 	p.mu.Unlock()
 	select {
 	case h := <-w.ready:
-		return h.conn, h.err
+		if ctx.Err() == nil || h.conn == nil {
+			return h.conn, h.err
+		}
+		p.giveUnused(h.conn) // a request would be reset at once, and hosts do not like that
+		return nil, ctx.Err()
 	case <-ctx.Done():
 		p.leave(w)
 		return nil, ctx.Err()
@@ -173,9 +177,14 @@ func (p *Pool) leave(w *waiter) {
 	}
 	p.mu.Unlock()
 	if h := <-w.ready; h.conn != nil {
-		h.conn.conn.Release()
-		p.give(h.conn, context.Canceled)
+		p.giveUnused(h.conn)
 	}
+}
+
+// giveUnused takes a connection back on which no request was made.
+func (p *Pool) giveUnused(c *Conn) {
+	c.conn.Release()
+	p.give(c, context.Canceled)
 }
 
 // pick reserves room on the connection with the fewest requests under way, if any
