@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -194,7 +195,7 @@ func (w *riverWorker) Work(context.Context, *river.Job[riverJob]) error {
 // completions are recorded later in batches; otherwise until they are.
 type onRiver struct {
 	pool    *pgxpool.Pool
-	client  *river.Client[pgxTx]
+	client  *river.Client[pgx.Tx]
 	ended   *tally
 	begun   int
 	callers int

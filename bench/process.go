@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/procfs"
 )
-
-type pgxTx = pgx.Tx
 
 // postgresCPU is what PostgreSQL's processes took of the processors for each.
 const postgresCPU = "PostgreSQL's CPU µs each"
