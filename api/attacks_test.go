@@ -51,7 +51,7 @@ func newVictim(t *testing.T) *victim {
 	require.Eventually(t, func() bool {
 		v.must(http.StatusOK, request{path: "/v1/events?types=delivery.delivered"}, &page)
 		return len(page.Events) > 0
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	v.event = page.Events[0].Id
 	v.secrets = []string{
 		v.sub, v.sent, v.scheduled, v.key.Id, v.event, hook.Secret, "victim.example.org", "com.example.app", "belfry-demo",

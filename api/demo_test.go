@@ -55,11 +55,9 @@ func TestDemo_IsForThisMachineUnlessAskedFor(t *testing.T) {
 
 func TestDemo_IsLimited(t *testing.T) {
 	r := newRig(t)
-	busy := 0
-	for range 40 {
-		if r.do(request{method: "POST", path: "/demo/session", key: "-", body: `{}`}).status == http.StatusTooManyRequests {
-			busy++
-		}
+	asked := 0
+	for r.do(request{method: "POST", path: "/demo/session", key: "-", body: `{}`}).status != http.StatusTooManyRequests {
+		asked++
+		require.Less(t, asked, 1000)
 	}
-	require.Positive(t, busy)
 }

@@ -182,7 +182,7 @@ func TestSubscriptions_ThatTheVAPIDKeyIsNotRightForAreMadeAnew(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r.must(http.StatusOK, request{path: "/v1/users/ann/subscriptions"}, &list)
 		return list.Subscriptions[0].KeyMismatch
-	}, 5*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	require.False(t, list.Subscriptions[0].Resubscribe, "that is for who registers")
 	r.must(http.StatusOK, request{method: "PUT", path: path, key: token, body: body}, &again)
 	require.True(t, again.Resubscribe)

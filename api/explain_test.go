@@ -67,11 +67,11 @@ func TestExplain_TellsWhatANotificationWaitsFor(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		return strings.HasPrefix(r.explain("ann", first).Summary[0], "Waiting to be tried again: it failed once, with: HTTP 429")
-	}, 5*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	second := r.send("ann")
 	require.Eventually(t, func() bool {
 		return strings.HasPrefix(r.explain("ann", second).Summary[0], "Waiting behind notification "+first+", which failed once, with: HTTP 429")
-	}, 5*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	require.Contains(t, r.explain("ann", "").Summary[1], "Resting until ")
 }
 
@@ -87,7 +87,7 @@ func TestExplain_TellsThatTheHostIsShut(t *testing.T) {
 	require.Eventually(t, func() bool {
 		answer = r.explain("cid", id)
 		return len(answer.Subscriptions) == 1 && answer.Subscriptions[0].Lane.Cause != ""
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.Contains(t, answer.Summary[0], " refuses the app's credentials (401")
 	lane := answer.Subscriptions[0].Lane
 	require.Contains(t, lane.Name, "default:webpush:")

@@ -34,13 +34,15 @@ func TestOverview_HasTheFiguresOfAll(t *testing.T) {
 	_, laptop := r.browser()
 	r.subscribe("ann", laptop)
 	r.finished(r.send("ann"))
-	before := time.Now()
+	began := time.Now()
 	var seen api.Overview
-	r.must(http.StatusOK, request{path: "/debug/overview"}, &seen)
+	eventually(t, "the delivery is counted", func() bool { // which is after it is final
+		r.must(http.StatusOK, request{path: "/debug/overview"}, &seen)
+		return seen.Counters["delivery.delivered"] > 0 && seen.Backlog == 0
+	})
 	require.Equal(t, "v1.2.3", seen.Version)
-	require.WithinDuration(t, before, seen.At, 10*time.Second)
+	require.WithinRange(t, seen.At, began, time.Now())
 	require.True(t, seen.ActiveSince.Before(seen.At))
-	require.Zero(t, seen.Backlog)
 	require.Equal(t, int64(1), seen.Counters["accepted"])
 	require.Equal(t, int64(1), seen.Counters["attempt.delivered"])
 	require.Equal(t, int64(1), seen.Counters["delivery.delivered"])
@@ -64,7 +66,7 @@ func TestOverview_SaysWhyALaneIsPausedAndUntilWhen(t *testing.T) {
 	require.Eventually(t, func() bool {
 		r.must(http.StatusOK, request{path: "/debug/overview"}, &seen)
 		return len(seen.Lanes) == 1 && seen.Lanes[0].Cause != ""
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	lane := seen.Lanes[0]
 	require.Equal(t, "credentials refused", lane.Cause)
 	require.Contains(t, lane.Reason, "401")
@@ -95,7 +97,7 @@ func TestSearch_FindsUsersAndLanesByAPartOfTheirName(t *testing.T) {
 }
 
 func TestSearch_BeginsWithWhoIsCalledExactlySo(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *actors.Config) { c.IdleAfter = time.Hour })
 	var ids []string
 	for i := range 30 {
 		ids = append(ids, fmt.Sprintf("user-1%d", i))

@@ -69,7 +69,7 @@ func TestReceipts_AppearOnTheDeliveryAndInTheFeed(t *testing.T) {
 	require.NotNil(t, again.ClickedAt)
 	require.NotNil(t, again.ClosedAt)
 
-	events := r.feed("delivery.closed")
+	events := r.feed(5)
 	require.Equal(t, []string{"subscription.added", "delivery.delivered", "delivery.shown", "delivery.clicked", "delivery.closed"}, typesOf(events))
 	for _, e := range events[2:] {
 		require.Equal(t, n.id, e.Notification)

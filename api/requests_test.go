@@ -37,7 +37,7 @@ func (a *answered) last(t *testing.T, n int) (r api.Request) {
 			r = a.all[n-1]
 		}
 		return len(a.all) == n
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return r
 }
 
@@ -80,10 +80,13 @@ func TestObserve_AClientThatGoesAwayIsNoFailure(t *testing.T) {
 	})
 	for i, path := range []string{"/v1/events?wait=40&after=latest", "/v1/events?wait=30&after=latest"} {
 		ctx, leave := context.WithCancel(t.Context())
-		sent, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url+path, nil)
+		front := newFront(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			time.AfterFunc(100*time.Millisecond, leave) // most likely it waits by then
+			r.handler.ServeHTTP(w, q)
+		}))
+		sent, err := http.NewRequestWithContext(ctx, http.MethodGet, front+path, nil)
 		require.NoError(t, err)
 		sent.Header.Set("Authorization", "Bearer "+r.keys["read"])
-		time.AfterFunc(100*time.Millisecond, leave)
 		_, err = http.DefaultClient.Do(sent)
 		require.ErrorIs(t, err, context.Canceled)
 		told := got.last(t, i+1)

@@ -277,7 +277,7 @@ func (r *rig) beforeItsBody(path, key, body string, do func()) int {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 	require.NoError(r, err)
 	defer conn.Close()
-	require.NoError(r, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(r, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", path, key, len(body))
 	require.NoError(r, err)
 	in := bufio.NewReader(conn)

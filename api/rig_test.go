@@ -27,6 +27,10 @@ import (
 	"github.com/belfryhq/belfry/store/storetest"
 )
 
+// patience is how long a test waits for what is about to happen. Only one that
+// fails waits so long.
+const patience = time.Minute
+
 const (
 	pageOrigin  = "https://app.example.org"
 	otherOrigin = "https://other.example.org"
@@ -100,7 +104,7 @@ func newRig(t *testing.T, change ...func(*actors.Config)) *rig {
 	r.system, err = actors.Start(t.Context(), config)
 	require.NoError(t, err)
 	r.drain = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		require.NoError(t, r.system.Drain(ctx))
 	})
@@ -277,7 +281,7 @@ func (r *rig) finished(id string) api.Notification {
 	require.Eventually(r, func() bool {
 		r.must(http.StatusOK, request{path: "/v1/notifications/" + id}, &n)
 		return n.State == "finished"
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	return n
 }
 

@@ -117,18 +117,19 @@ func TestCall_SaysWhatCameOfIt(t *testing.T) {
 		"unfit":       {url: "ftp://hooks.lan/" + secretPath, want: actors.CallResult{Reason: "The URL must start with https://."}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			webhook := store.Webhook{Private: true, URL: test.url}
+			webhook, timeout := store.Webhook{Private: true, URL: test.url}, time.Minute
 			if test.answer != nil {
 				receiver := newReceiver(t, test.answer)
 				webhook = receiver.webhook()
 				if what == "hangs" {
+					timeout = time.Second
 					defer close(hangs)
 				}
 				if test.url == "https" {
 					webhook.URL = strings.Replace(webhook.URL, "http:", "https:", 1)
 				}
 			}
-			caller := newCaller(t, func(c *Config) { c.Timeout = time.Second })
+			caller := newCaller(t, func(c *Config) { c.Timeout = timeout })
 			got := caller.Call(t.Context(), webhook, batch, happy)
 			require.Equal(t, test.want, got)
 			require.NotContains(t, got.Reason, secretPath)

@@ -28,7 +28,7 @@ func (r *rig) productions() *pool.Pool {
 // awaitWaiting waits until so many sends to production wait.
 func (r *rig) awaitWaiting(n int) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return r.productions().Waiting() == n }, 10*time.Second, time.Millisecond)
+	require.Eventually(r.t, func() bool { return r.productions().Waiting() == n }, time.Minute, time.Millisecond)
 }
 
 // unwrapped hands out what is inside TLS, and remembers it.
@@ -68,15 +68,15 @@ func TestSend_LeavesAQuietConnectionAfterGoAway(t *testing.T) {
 	credential.settings.Host = "https://" + server.Listener.Addr().String()
 	r.credential = &credential
 	r.Provider = r.provider(func(c *Config) {
-		c.Connections, c.Timeout = 1, 5*time.Second
+		c.Connections, c.Timeout = 1, 30*time.Second
 		c.RootCAs = secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	})
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	first := r.pools.set.Kept()[poolName{&credential, credential.settings.Host}].Conns()[0]
-	require.Eventually(t, func() bool { return first.InFlight() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return first.InFlight() == 0 }, time.Minute, time.Millisecond)
 	_, err := (<-listener.accepted).Write(goAway)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return first.Available() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return first.Available() == 0 }, time.Minute, time.Millisecond)
 	require.NoError(t, first.Err(), "it is open")
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	require.Len(t, listener.accepted, 1, "the second one")
@@ -84,7 +84,7 @@ func TestSend_LeavesAQuietConnectionAfterGoAway(t *testing.T) {
 
 // net/http counts a request that was cancelled for longer than it is under way.
 func TestSend_KeepsAFullConnectionWhileRequestsAreCancelled(t *testing.T) {
-	// A server of Go's ends a connection on which four times as many requests as it
+	// A server of Go's ends a connection (ENHANCE_YOUR_CALM) on which four times as many requests as it
 	// takes at a time wait for a handler, as those may that were cancelled: on a busy
 	// machine that happens now and then.
 	r := newRig(t, streamLimit(20))

@@ -188,7 +188,7 @@ func TestSend_ChangesTheProviderTokenWithTheConnection(t *testing.T) {
 	r.Provider = r.provider(func(c *Config) { c.Connections = 1 })
 	require.Equal(t, push.Delivered, r.send().Outcome)
 	r.clock.advance(window.Add(tokenWindow - time.Second).Sub(noon))
-	require.NoError(t, r.production.Fault(simulate.Fault{Times: 1, DelayMillis: 200}))
+	require.NoError(t, r.production.Fault(simulate.Fault{Times: 1, DelayMillis: 2000}))
 	var before, after map[push.Outcome]int
 	var sending sync.WaitGroup
 	sending.Go(func() { before = r.sendMany(0, each) })

@@ -146,7 +146,7 @@ func TestRetire_ClosesTheConnectionsOfWhatWasReplaced(t *testing.T) {
 func TestRetire_FinishesWhatIsUnderWay(t *testing.T) {
 	r := newRig(t)
 	require.Equal(t, push.Delivered, r.send(t).Outcome)
-	r.fault(t, simulate.Fault{DelayMillis: 200})
+	r.fault(t, simulate.Fault{DelayMillis: 2000})
 	client := r.provider.clients.all[r.credential.Load()]
 	slow := make(chan push.Result, 1)
 	go func() { slow <- r.provider.Send(context.Background(), messageTo(t, registrationToken)) }()

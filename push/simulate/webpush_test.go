@@ -437,7 +437,7 @@ func (r *remote) leave() {
 		r.service.mu.Lock()
 		defer r.service.mu.Unlock()
 		return r.service.profiles[r.uaid].session == nil
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func (r *remote) write(f frame) {
@@ -458,7 +458,7 @@ func client(t *testing.T) *http.Client {
 }
 
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

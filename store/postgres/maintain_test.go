@@ -2,10 +2,12 @@ package postgres_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/belfryhq/belfry/push"
@@ -53,6 +55,9 @@ func TestMaintain_DropsDaysWhileCommitsGoOn(t *testing.T) {
 	for day := range 20 {
 		then := storetest.Start.AddDate(1, 0, day)
 		_, err := s.Maintain(t.Context(), then, storetest.Before(then), 1)
+		if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == "55P03" {
+			continue // a lock was not to be had in time, on a busy machine; a deadlock is noticed sooner
+		}
 		require.NoError(t, err)
 		time.Sleep(time.Millisecond)
 	}

@@ -144,6 +144,11 @@ func StartCluster(config ClusterConfig) (c *Cluster, err error) {
 func (c *Cluster) URL(database string) string {
 	u := *c.base
 	u.Path = "/" + database
+	query := u.Query()
+	if !query.Has("connect_timeout") {
+		query.Set("connect_timeout", "60") // a busy machine is no reason to fail
+	}
+	u.RawQuery = query.Encode()
 	return u.String()
 }
 
@@ -193,7 +198,7 @@ func (c *Cluster) giveBack(name string) error {
 	}
 	defer db.Close()
 	for _, statement := range []string{
-		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+		`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
 		`DROP SCHEMA public CASCADE`,
 		`CREATE SCHEMA public`,
 		`ALTER DATABASE ` + name + ` RESET ALL`,
