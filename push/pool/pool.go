@@ -143,15 +143,16 @@ func (p *Pool) Do(ctx context.Context, request func(identity string) *http.Reque
 func (p *Pool) take(ctx context.Context) (*Conn, error) {
 	p.mu.Lock()
 	p.waits.Add(1) // before it looks, so that room that comes while it looks is told
-	conn, err := p.pick()
-	if conn != nil || err != nil {
-		p.waits.Add(-1)
-		p.mu.Unlock()
-		return conn, err
+	if len(p.line) == 0 {
+		if conn, err := p.pick(); conn != nil || err != nil {
+			p.waits.Add(-1)
+			p.mu.Unlock()
+			return conn, err
+		}
 	}
 	w := &waiter{ready: make(chan handed, 1)}
 	p.line = append(p.line, w)
-	p.dialIfUseful()
+	p.serve() // there may be room that those in the line have not been given yet
 	p.mu.Unlock()
 	select {
 	case h := <-w.ready:

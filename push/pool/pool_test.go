@@ -193,6 +193,29 @@ func TestDo_LeavesTheLineWithItsContext(t *testing.T) {
 	require.EqualValues(t, 12, h.asked.Load())
 }
 
+func TestDo_ServesTheLineBeforeANewcomer(t *testing.T) {
+	h := serve(t, 0, nil)
+	p := h.pool(t, func(c *Config) { c.Size = 1 })
+	require.Zero(t, h.getMany(t.Context(), p, 1)())
+	held, err := p.take(t.Context())
+	require.NoError(t, err)
+	first := h.getMany(t.Context(), p, 1)
+	eventually(t, func() bool { return p.Waiting() == 1 }, "it waits")
+	p.woken.Store(true) // who is about to serve the line has not got to it
+	p.mu.Lock()
+	held.conn.Release()
+	held.underWay--
+	p.mu.Unlock()
+	newcomer := make(chan *Conn)
+	go func() {
+		conn, _ := p.take(t.Context())
+		newcomer <- conn
+	}()
+	eventually(t, func() bool { return h.asked.Load() == 2 }, "who was first is served")
+	require.Zero(t, first())
+	p.giveUnused(<-newcomer)
+}
+
 func TestDo_OfHTTP1GoesOnWhenAKeptConnectionWasClosed(t *testing.T) {
 	h := serve(t, 0, nil)
 	p := h.pool(t)
