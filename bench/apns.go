@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sideshow/apns2"
+	"github.com/sideshow/apns2/payload"
 	"github.com/sideshow/apns2/token"
 
 	"github.com/belfryhq/belfry/push"
@@ -125,7 +126,8 @@ func (c *apns2Client) round(ctx context.Context, d time.Duration) (sample, error
 	return closedLoop(ctx, c.inFlight, 1, d, func(ctx context.Context, _ int64) error {
 		response, err := c.client.PushWithContext(ctx, &apns2.Notification{
 			DeviceToken: string(deviceToken), Topic: apnsTopic, PushType: apns2.PushTypeAlert, Expiration: time.Now().Add(time.Hour), Priority: apns2.PriorityHigh,
-			Payload: []byte(`{"aps":{"alert":{"title":"Your table is ready","body":"Alice, the table for four is laid. See you at eight."},"mutable-content":1},"url":"https://example.com/bookings/123456"}`),
+			Payload: payload.NewPayload().AlertTitle("Your table is ready").AlertBody("Alice, the table for four is laid. See you at eight.").
+				MutableContent().Custom("url", "https://example.com/bookings/123456"),
 		})
 		switch {
 		case err != nil:
