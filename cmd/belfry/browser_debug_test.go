@@ -76,13 +76,13 @@ func (o *operator) awaitIn(selector, text string) {
 	var shown string
 	err := o.page.Eval(o.ctx, &shown, `
 		const normal = (text) => text.replace(/\s+/g, " ");
-		for (const start = Date.now(); Date.now() - start < 15_000; ) {
+		for (const start = Date.now(); Date.now() - start < 60_000; ) {
 			if ([...document.querySelectorAll(args[0])].some((each) => normal(each.innerText).includes(args[1]))) return "";
 			await new Promise((resolve) => setTimeout(resolve, 20));
 		}
 		return document.body.innerText`, selector, text)
 	require.NoError(o, err)
-	require.Empty(o, shown, "%s does not show %q within 15 seconds, but this", selector, text)
+	require.Empty(o, shown, "%s does not show %q within a minute, but this", selector, text)
 }
 
 // follow clicks the link with a text in one of the page's parts, as soon as it is there.
@@ -208,7 +208,7 @@ func TestBrowser_DebugPageShowsWhatFlowsAndWhatIsPaused(t *testing.T) {
 	for range 20 {
 		o.server.Send(t, "alice", content{Title: "more"})
 	}
-	o.eval(nil, `for (const start = Date.now(); Date.now() - start < 15_000 && ![...rates].some((each) => each !== "0"); ) await new Promise((resolve) => setTimeout(resolve, 20));
+	o.eval(nil, `for (const start = Date.now(); Date.now() - start < 60_000 && ![...rates].some((each) => each !== "0"); ) await new Promise((resolve) => setTimeout(resolve, 20));
 		if (![...rates].some((each) => each !== "0")) throw new Error("nothing is delivered in " + [...rates])`)
 	t.Logf("a delivery was on the page %s after it was sent", time.Since(before).Round(time.Millisecond))
 

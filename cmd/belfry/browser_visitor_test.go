@@ -119,6 +119,9 @@ type content struct {
 	Receipts              []string
 }
 
+// visitTime is what a visit may take on a slow machine, and Firefox to start.
+const visitTime = 5 * time.Minute
+
 // nowhere is the address of no server.
 const nowhere = "http://127.0.0.1:9"
 
@@ -134,7 +137,7 @@ var browserAndService = sync.OnceValues(func() (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), visitTime)
 	defer cancel()
 	firefox, err := browsertest.Start(ctx, browsertest.Config{AutopushURL: service.AutopushURL()})
 	if err != nil {
@@ -175,7 +178,7 @@ func visit(t *testing.T, flags ...string) *visitor {
 	both, err := browserAndService()
 	browsertest.Need(t, err)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), visitTime)
 	t.Cleanup(cancel)
 	v := &visitor{T: t, pair: both, ctx: ctx}
 	v.origin = v.startSite()
@@ -347,7 +350,7 @@ func sendWebPush(t *testing.T, message []byte, to *webpush.Subscription, public,
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	response, err := webpush.SendNotification(message, to, &webpush.Options{
-		HTTPClient:      &http.Client{Transport: transport, Timeout: 10 * time.Second},
+		HTTPClient:      &http.Client{Transport: transport, Timeout: time.Minute},
 		Subscriber:      "operator@example.org",
 		TTL:             60,
 		VAPIDPublicKey:  public,
@@ -391,11 +394,11 @@ func (v *visitor) awaitShown(title string) (all []shown) {
 func (v *visitor) awaitTrue(page *browsertest.Page, expression string) {
 	v.Helper()
 	err := page.Eval(v.ctx, nil, inWorker+`
-		for (const start = Date.now(); Date.now() - start < 20_000; ) {
+		for (const start = Date.now(); Date.now() - start < 60_000; ) {
 			if (`+expression+`) return;
 			await new Promise((resolve) => setTimeout(resolve, 20));
 		}
-		throw new Error("not within 20 seconds: " + args[0])`, expression)
+		throw new Error("not within a minute: " + args[0])`, expression)
 	require.NoError(v, err)
 }
 
@@ -481,7 +484,7 @@ func (v *visitor) eval(out any, body string, args ...any) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	require.Eventually(t, is, 20*time.Second, 20*time.Millisecond, what)
+	require.Eventually(t, is, time.Minute, 20*time.Millisecond, what)
 }
 
 func quoted(s string) string {

@@ -166,14 +166,18 @@ func (d *daemon) wait() error {
 	case err := <-d.exited:
 		d.exited <- err
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		d.t.Error("belfry serve does not end")
 		return nil
 	}
 }
 
+// starved is whoever has to wait until connections that hold back a body are given up.
+const starved = 30 * time.Second
+
+// status asks for something; 0 when there is no answer.
 func (d *daemon) status(path string) int {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: starved, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Get(d.url + path)
 	if err != nil {
 		return 0

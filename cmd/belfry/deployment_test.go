@@ -35,6 +35,11 @@ func TestDeployment_LeavesTimeToDrain(t *testing.T) {
 	}
 }
 
+// docker stop waits for ten seconds if nobody says otherwise.
+func TestDeployment_StopsBeforeDockerKills(t *testing.T) {
+	require.Less(t, drainTimeout+2*closeTimeout, 10*time.Second)
+}
+
 // What the examples set is read by the program.
 func TestDeployment_SetsWhatThereIs(t *testing.T) {
 	var sources strings.Builder

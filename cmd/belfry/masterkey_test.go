@@ -44,7 +44,7 @@ func TestMasterKey_IsMadeOnTheFirstRunAndUsedAgain(t *testing.T) {
 		made, err := os.ReadFile(file)
 		require.NoError(t, err)
 		greeting := "\n  Master key  " + file + "  Secrets in the database are encrypted with it: keep a copy.\n"
-		require.Contains(t, d.output.String(), greeting)
+		eventually(t, "the greeting", func() bool { return strings.Contains(d.output.String(), greeting) })
 		require.NotContains(t, d.output.String(), strings.TrimSpace(string(made)))
 		public, err := d.run("keys", "vapid")
 		require.NoError(t, err)

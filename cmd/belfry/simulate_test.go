@@ -63,7 +63,7 @@ func (s *simulation) stop() error {
 	case err := <-s.exited:
 		s.exited <- err
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.command.Process.Kill() //nolint:errcheck // likewise
 		s.t.Error("belfry simulate does not end")
 		return nil
