@@ -90,7 +90,7 @@ var goals = []goal{
 	atLeast(0.8, "cold: rate / warm rate", over("cold", "Belfry on SQLite", coldRate, "cold", "Belfry on SQLite", warmRate)),
 	atMost(1.6, "path, SQLite: CPU / that of send", over("path", "Belfry on SQLite", cpu, "send", "Belfry", cpu)).limitedBy(byPath),
 	atMost(1.8, "path, PostgreSQL: CPU / that of send", over("path", "Belfry on PostgreSQL", cpu, "send", "Belfry", cpu)).limitedBy(byPath),
-	atMost(3, "latency: p50, ms", plain("latency", "Belfry on SQLite", p50)).limitedBy("the disk: a commit and its sync are in it, and so are the simulator's own checks and its decrypting"),
+	atMost(3, "latency: p50, ms", plain("latency", "Belfry on SQLite", p50)).limitedBy("the disk: a commit and its sync are in it"),
 	atMost(15, "latency: p99, ms", plain("latency", "Belfry on SQLite", p99)),
 	atMost(1.2, "memory: KB of a user's actor, beyond its data", func(of medians) float64 { return of("memory", "a user's actor", bytesEach) / 1000 }).limitedBy("what the actor library keeps of each actor, its registry entry and list of children, and the records of the user and its range"),
 	atMost(600, "memory: MB with a million users, at most", plain("memory", "Belfry on SQLite", peakRSS)),

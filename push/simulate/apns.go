@@ -88,7 +88,7 @@ func OpenAPNs(config APNsConfig) (*APNs, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/3/device/{token...}", s.receive)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.answer(w, r, Entry{}, apnsAnswer{Status: http.StatusNotFound, Reason: "BadPath"})
+		s.answer(w, r, Entry{At: time.Now()}, apnsAnswer{Status: http.StatusNotFound, Reason: "BadPath"})
 	})
 	if err := s.serve(mux); err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (s *APNs) receive(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	entry := Entry{Target: token}
+	entry := Entry{At: time.Now(), Target: token}
 	if json.Valid(body) {
 		entry.Payload = body
 	}

@@ -180,8 +180,9 @@ func (s *FCM) serveSend(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	arrived := time.Now()
 	request, refusal := s.check(r, body)
-	entry := Entry{Target: request.target, Payload: request.message}
+	entry := Entry{At: arrived, Target: request.target, Payload: request.message}
 	if refusal != nil {
 		entry.Status, entry.Reason = refusal.status, refusal.name()
 		s.journal.add(entry, r)

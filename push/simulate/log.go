@@ -14,8 +14,8 @@ import (
 // Entry is one request that a simulator got, and what it answers. It is there
 // before the answer, which a fault may delay or keep back.
 type Entry struct {
-	Number     int             `json:"number"` // from 1, in the order in which they were decided on
-	At         time.Time       `json:"at"`
+	Number     int             `json:"number"`            // from 1, in the order in which they were decided on
+	At         time.Time       `json:"at"`                // when it had arrived, before it was looked at
 	Connection string          `json:"connection"`        // the sender's address: one for each connection
 	Target     string          `json:"target"`            // the device token or endpoint
 	ID         string          `json:"id,omitempty"`      // what the push service calls the message: apns-id, name
@@ -54,7 +54,7 @@ func (j *journal) add(e Entry, r *http.Request) {
 	if !j.keeps {
 		return
 	}
-	e.At, e.Connection, e.Header = time.Now(), r.RemoteAddr, r.Header.Clone()
+	e.Connection, e.Header = r.RemoteAddr, r.Header.Clone()
 	e.Header.Del("Authorization")
 	j.mu.Lock()
 	defer j.mu.Unlock()

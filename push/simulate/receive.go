@@ -40,7 +40,7 @@ func (s *WebPush) receive(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	entry := Entry{Target: s.Origin() + r.URL.Path}
+	entry := Entry{At: time.Now(), Target: s.Origin() + r.URL.Path}
 	if e == nil {
 		s.refuse(w, r, entry, refused(noEndpoint, "no such endpoint"))
 		return

@@ -17,7 +17,7 @@ func (s *WebPush) receiveInBulk(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	var entry Entry
+	entry := Entry{At: time.Now()}
 	if refusal := s.checkInBulk(r, body); refusal != nil {
 		s.refuse(w, r, entry, refusal)
 		return

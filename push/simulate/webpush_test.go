@@ -179,7 +179,8 @@ func TestEndpoint_AMalformedRequestUsesUpNoAnswer(t *testing.T) {
 
 func TestEndpoint_HoldsAnAnswerUntilItIsReleased(t *testing.T) {
 	release := make(chan struct{})
-	endpoint := startWebPush(t).NewEndpoint(Status(201).When(release))
+	service := startWebPush(t)
+	endpoint := service.NewEndpoint(Status(201).When(release))
 	sender := newSender(t)
 
 	answered := make(chan int, 1)
@@ -189,9 +190,11 @@ func TestEndpoint_HoldsAnAnswerUntilItIsReleased(t *testing.T) {
 	require.Zero(t, held[0].Status)
 	require.Empty(t, answered)
 
+	released := time.Now()
 	close(release)
 	require.Equal(t, 201, <-answered)
 	require.Equal(t, 201, endpoint.Receipts()[0].Status)
+	require.True(t, service.Log()[0].At.Before(released), "the log has when it arrived")
 }
 
 func TestEndpoint_CutsTheConnectionAfterReading(t *testing.T) {
