@@ -111,3 +111,31 @@ func TestCacheReads_WaitNoLongerThanWhoAsks(t *testing.T) {
 		reads.system.workers.close()
 	})
 }
+
+func TestShards_ReadSubscriptionsWhileTheNotificationIsCommitted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		held := make(chan struct{})
+		var queries *slowQueries
+		r := newRig(t, func(c *Config) {
+			queries = &slowQueries{Store: c.Store}
+			c.Store = &heldCommits{Store: queries, hold: held}
+		})
+		r.settle() // until the ranges have begun
+		accepting := make(chan error, 1)
+		go func() {
+			_, err := r.Notify([]Draft{
+				{User: userNamed("ann"), Content: []byte(`{"title":"hello"}`), TTL: time.Hour},
+				{User: userNamed("later"), Content: []byte(`{"title":"hello"}`), TTL: time.Hour, SendAt: time.Now().Add(time.Hour)},
+			})
+			accepting <- err
+		}()
+		r.settle()
+		require.Empty(t, accepting)
+		queries.mu.Lock()
+		asked := queries.queries
+		queries.mu.Unlock()
+		close(held)
+		require.NoError(t, <-accepting)
+		require.Equal(t, [][]push.User{{userNamed("ann")}}, asked)
+	})
+}

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	groupMax    = 512                    // notifications, and records, and events, in one group at most
-	resumeBase  = 100 * time.Millisecond // the first pause after the store failed to take records; doubles
-	resumeLimit = 5 * time.Second        // the longest such pause
+	groupMax     = 512                    // notifications, and records, and events, in one group at most
+	announcedMax = 16                     // notifications in a group that is announced, at most
+	resumeBase   = 100 * time.Millisecond // the first pause after the store failed to take records; doubles
+	resumeLimit  = 5 * time.Second        // the longest such pause
 )
 
 // journal makes accepted work and outcomes durable, in groups: it commits
@@ -139,7 +140,23 @@ func (j *journal) pump(ctx actor.Context) {
 		j.groups = append(j.groups, group)
 		j.system.committing.begin(group)
 		j.system.background(ctx.Self(), group.commit(j.system))
+		j.announce(ctx, group)
 	}
+}
+
+// announce tells who is about to get something, so that what it takes to deliver
+// that is read while the group is committed. When there is much to do it only costs.
+func (j *journal) announce(ctx actor.Context, group *commitGroup) {
+	if len(group.notifications) > announcedMax {
+		return
+	}
+	users := newByRange[push.User](j.system)
+	for _, n := range group.notifications {
+		if n.SendAt.IsZero() {
+			users.add(n.User.Shard(), n.User)
+		}
+	}
+	users.each(func(to *actor.PID, list []push.User) { ctx.Send(to, &coming{users: list}) })
 }
 
 // gather takes what the next group holds, or nothing.

@@ -163,6 +163,9 @@ type (
 
 // To a shard range.
 type (
+	// coming tells whose notifications are being committed.
+	coming struct{ users []push.User }
+
 	// handOut brings newly committed notifications, by ascending ID.
 	handOut struct{ notifications []push.Notification }
 

@@ -223,6 +223,8 @@ func (s *shards) handle(ctx actor.Context, message any) {
 	case *actor.Stopping, *actor.Restarting:
 		s.ending = true
 		s.timer.Stop()
+	case *coming:
+		s.onComing(ctx, message.users)
 	case *handOut:
 		s.onHandOut(ctx, message.notifications)
 	case *settled:

@@ -15,6 +15,17 @@ import (
 // behind tells whether committed work waits in the store.
 func (s *shards) behind() bool { return s.filling || s.newest.Compare(s.cursor) > 0 }
 
+// onComing has users ready for what is being committed for them, unless that will
+// have to wait in the store. If it is not committed after all, they leave again
+// like others who have nothing to do.
+func (s *shards) onComing(ctx actor.Context, users []push.User) {
+	for _, user := range users {
+		if s.begun && !s.behind() && len(s.users) < s.system.config.Window && s.room() > 0 {
+			s.residentOf(ctx, user)
+		}
+	}
+}
+
 func (s *shards) onHandOut(ctx actor.Context, list []push.Notification) {
 	for _, n := range list {
 		if n.ID.Compare(s.newest) <= 0 {
