@@ -10,7 +10,7 @@ import (
 
 const (
 	groupMax     = 512                    // notifications, and records, and events, in one group at most
-	announcedMax = 16                     // notifications in a group that is announced, at most
+	announcedMax = 4                      // notifications in a group that is announced, at most
 	resumeBase   = 100 * time.Millisecond // the first pause after the store failed to take records; doubles
 	resumeLimit  = 5 * time.Second        // the longest such pause
 )
@@ -147,7 +147,7 @@ func (j *journal) pump(ctx actor.Context) {
 // announce tells who is about to get something, so that what it takes to deliver
 // that is read while the group is committed. When there is much to do it only costs.
 func (j *journal) announce(ctx actor.Context, group *commitGroup) {
-	if len(group.notifications) > announcedMax {
+	if len(j.groups) > 1 || len(group.notifications) > announcedMax {
 		return
 	}
 	users := newByRange[push.User](j.system)
