@@ -17,7 +17,7 @@ import (
 
 // commandLine is what can be said to it.
 type commandLine struct {
-	Scenarios []string      `arg:"" optional:"" help:"Scenarios to run: encode, send, apns, accept, lifecycle, cold, path, latency, memory. Default: all. Some goals compare one with another, so path wants send, and send wants encode."`
+	Scenarios []string      `arg:"" optional:"" help:"Scenarios to run: encode, send, apns, accept, lifecycle, cold, path, latency, memory. Default: all. A goal of send compares it with encode."`
 	Rounds    int           `default:"5" help:"Rounds of each contender."`
 	Round     time.Duration `default:"1s" help:"How long a round is, about."`
 	Root      string        `default:".." type:"existingdir" help:"Belfry's sources."`

@@ -29,6 +29,7 @@ func runPath(ctx context.Context, b *bench) error {
 		}
 	}
 	return with(func(all ...contender) error { return b.alternate(ctx, all...) },
+		func() (contender, error) { return b.startSender(ctx, senderAlone, "send-belfry") },
 		start("Belfry on SQLite", func() ([]string, error) { return nil, nil }),
 		start("Belfry on PostgreSQL", func() ([]string, error) {
 			url, err := server.CreateDatabase()
@@ -54,6 +55,10 @@ func (b *bench) daemonWithBrowsers(ctx context.Context, name string, settings si
 }
 
 const pathCallers = 64
+
+// senderAlone is that of the scenario send. It takes turns with the whole, for the
+// machine may be a third slower than it was a minute ago.
+const senderAlone = "the sender alone"
 
 // whole is a daemon that is sent notifications, one in each request.
 type whole struct {
