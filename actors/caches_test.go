@@ -112,30 +112,62 @@ func TestCacheReads_WaitNoLongerThanWhoAsks(t *testing.T) {
 	})
 }
 
-func TestShards_ReadSubscriptionsWhileTheNotificationIsCommitted(t *testing.T) {
+// askedDuringCommit accepts notifications, and gives the queries for subscriptions
+// that were begun before they were committed.
+func askedDuringCommit(t *testing.T, drafts []Draft) (asked [][]push.User) {
 	bubble(t, func(t *testing.T) {
 		held := make(chan struct{})
 		var queries *slowQueries
 		r := newRig(t, func(c *Config) {
 			queries = &slowQueries{Store: c.Store}
-			c.Store = &heldCommits{Store: queries, hold: held}
+			c.Store, c.Ranges = &heldCommits{Store: queries, hold: held}, 1
 		})
-		r.settle() // until the ranges have begun
+		r.settle() // until the range has begun
 		accepting := make(chan error, 1)
 		go func() {
-			_, err := r.Notify([]Draft{
-				{User: userNamed("ann"), Content: []byte(`{"title":"hello"}`), TTL: time.Hour},
-				{User: userNamed("later"), Content: []byte(`{"title":"hello"}`), TTL: time.Hour, SendAt: time.Now().Add(time.Hour)},
-			})
+			_, err := r.Notify(drafts)
 			accepting <- err
 		}()
 		r.settle()
-		require.Empty(t, accepting)
 		queries.mu.Lock()
-		asked := queries.queries
+		asked = queries.queries
 		queries.mu.Unlock()
+		require.Empty(t, accepting)
 		close(held)
 		require.NoError(t, <-accepting)
-		require.Equal(t, [][]push.User{{userNamed("ann")}}, asked)
+	})
+	return asked
+}
+
+func draftsFor(users []push.User) []Draft {
+	drafts := make([]Draft, len(users))
+	for i, user := range users {
+		drafts[i] = Draft{User: user, Content: []byte(`{"title":"hello"}`), TTL: time.Hour}
+	}
+	return drafts
+}
+
+func TestShards_ReadSubscriptionsWhileAFewNotificationsAreCommitted(t *testing.T) {
+	few := usersFrom(0, announcedMax)
+	drafts := draftsFor(few)
+	drafts[0].SendAt = time.Now().Add(time.Hour) // in a bubble it is the year 2000
+	require.Equal(t, [][]push.User{few[1:]}, askedDuringCommit(t, drafts), "those that are sent at once")
+	require.Empty(t, askedDuringCommit(t, draftsFor(usersFrom(0, announcedMax+1))))
+}
+
+func TestShards_LetWhoWasMadeReadyGoWhenNothingIsCommitted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Store, c.Ranges = &heldCommits{Store: c.Store, hold: make(chan struct{})}, 1 })
+		r.settle()
+		accepting := make(chan error, 1)
+		go func() {
+			_, err := r.Notify(draftsFor(usersFrom(0, 1)))
+			accepting <- err
+		}()
+		r.settle()
+		require.Len(t, r.inspect("/registry/"+r.rangeName(0)).Children, 1)
+		require.ErrorIs(t, <-accepting, ErrUnavailable)
+		time.Sleep(time.Minute)
+		require.Empty(t, r.inspect("/registry/"+r.rangeName(0)).Children)
 	})
 }
