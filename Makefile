@@ -8,7 +8,7 @@ COVERED  := ./push/... ./actors/... ./store/...
 COVERAGE := 80
 
 # SQLite is C made into Go, on memory of its own: the race detector finds nothing in
-# it that is ours, and without it there the tests take a quarter of the time.
+# it that is ours, and without it there the actors' tests take a quarter of the time.
 RACE     := GOFLAGS="$$GOFLAGS -gcflags=modernc.org/...=-race=false"
 
 .DEFAULT_GOAL := help
